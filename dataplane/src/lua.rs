@@ -1,0 +1,83 @@
+//! Lua on the request path: the VMs of a worker, the phases of a request, and the `ngx.*` API.
+//!
+//! - [`vms`]: a worker's VMs: made, replaced, retired
+//! - [`phases`]: runs the scripts of a phase, in order, with OpenResty's semantics
+//! - [`host`]: what scripts can ask of us: `lua_vm::Host` for [`crate::exchange::Exchange`], one file per `ngx.*` area
+//! - [`timers`]: `ngx.timer`
+//! - [`shdict`], [`encoding`]: shared dicts and pure functions behind the API
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lua_vm::{Phase, Session};
+
+use crate::exchange::Exchange;
+use crate::table::{PluginUse, Scope};
+
+pub mod encoding;
+pub mod host;
+pub mod phases;
+pub mod shdict;
+pub mod timers;
+pub mod vms;
+
+/// What a suspended script waits for. The host method that starts it sets [`LuaState::op`]; the script yields; the
+/// phase's driver awaits it and resumes the script with its results.
+#[derive(Debug)]
+pub enum Op {
+    /// `ngx.sleep`. Resumes with nothing.
+    Sleep(Duration),
+    /// `ngx.req.read_body`. Resumes with nothing; `req.body.held` is set then. An error ends the request (413, 408, 499).
+    ReadBody,
+    /// `ngx.flush(true)`, or `say` above the high-water mark. Resumes with `1`, or `nil, err`.
+    Flush,
+}
+
+/// What a script asked for by `ngx.exit`, `ngx.redirect` and the like, which yield and never return in yieldable
+/// phases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// `ngx.exit(code)`: `ngx.OK` (0), `ngx.ERROR` (-1), `ngx.DECLINED` (-5) or an HTTP status.
+    Code(i32),
+    /// `ngx.redirect(uri, status)`.
+    Redirect(Vec<u8>, u16),
+}
+
+/// What the scripts of a request share with their host.
+#[derive(Default)]
+pub struct LuaState {
+    /// The sessions of the VMs that this request has used; a request keeps its VMs to its end.
+    pub sessions: Vec<(Scope, Session<Exchange>)>,
+    /// The phase that runs; none: no script runs.
+    pub phase: Option<Phase>,
+    /// The plugin whose script runs: scope of its dicts, its variables, names in the log.
+    pub running: Option<Arc<PluginUse>>,
+    /// What the script asked for, once it yielded.
+    pub exit: Option<Exit>,
+    /// What the script waits for, once it yielded.
+    pub op: Option<Op>,
+    /// `ngx.arg` of body_filter.
+    pub arg: FilterArg,
+    /// Variables that plugins declare (`spec.variables`), with what scripts wrote: name and value.
+    pub vars: Vec<(String, Vec<u8>)>,
+    /// The peer that a balancer script chose for the next try.
+    pub peer: Option<SocketAddr>,
+    /// Tries that a balancer script granted beyond the first (`set_more_tries`).
+    pub more_tries: u32,
+    /// Where host methods build the values that they lend to Lua.
+    pub scratch: Vec<u8>,
+    /// The script called `ngx.eof()`.
+    pub eof: bool,
+}
+
+/// `ngx.arg` of body_filter: what the filter gets and leaves.
+#[derive(Debug, Default)]
+pub struct FilterArg {
+    /// `ngx.arg[1]`
+    pub data: Vec<u8>,
+    /// `ngx.arg[2]`
+    pub eof: bool,
+    /// The script assigned `ngx.arg[1]`.
+    pub changed: bool,
+}

@@ -1,0 +1,187 @@
+//! A commit compiled into what requests read: an immutable snapshot behind an `ArcSwap`, built by structural sharing,
+//! so that a change costs what it touches.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use routing::key::PluginKey;
+use routing::value::{self, FailurePolicy, LuaLimits, RoutePolicy, Settings};
+use routing::{Hash, ObjectName, RouteKey, router::Router};
+
+pub mod compile;
+
+/// Whose Lua: each scope has VMs and shared dicts of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// ClusterLuaPlugins: trusted.
+    Operator,
+    /// LuaPlugins of this namespace: hardened.
+    Namespace(Arc<str>),
+}
+
+/// Everything that requests are served by, as of one commit.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// Counts commits.
+    pub version: u64,
+    /// Host and path to route.
+    pub router: Router<Arc<CompiledRoute>>,
+    /// Facts of hosts, by host key (`shop.example.com`, `*.example.com`, `*`).
+    pub hosts: imbl::HashMap<String, Arc<value::Host>>,
+    /// Certificates by Secret.
+    pub certificates: imbl::HashMap<ObjectName, Arc<crate::tls::LoadedCertificate>>,
+    /// What holds for the whole table.
+    pub settings: Arc<Settings>,
+    /// The VMs' specifications.
+    pub scopes: imbl::HashMap<Scope, Arc<ScopeSpec>>,
+    /// `serverRewrite` scripts, which run before the route is chosen.
+    pub server_rewrite: Arc<Vec<Step>>,
+}
+
+/// What one VM is made of. A change of it makes a new VM in each worker.
+#[derive(Debug, PartialEq)]
+pub struct ScopeSpec {
+    /// Which VM.
+    pub scope: Scope,
+    /// Identifies the content: scripts, modules, dicts, limits.
+    pub hash: Hash,
+    /// Module name to source.
+    pub modules: BTreeMap<String, Arc<str>>,
+    /// Dict name to bytes.
+    pub dicts: BTreeMap<String, u64>,
+    /// The VM's limits.
+    pub limits: LuaLimits,
+    /// `lua_regex_match_limit`
+    pub regex_match_limit: u32,
+    /// `init` and `initWorker` scripts in plugin order.
+    pub init: Vec<(value::Phase, Arc<PluginUse>, Arc<Script>)>,
+}
+
+/// A route as requests use it.
+#[derive(Debug)]
+pub struct CompiledRoute {
+    /// Its place.
+    pub key: RouteKey,
+    /// The Ingress that it is from.
+    pub ingress: ObjectName,
+    /// The Service it names, for logs.
+    pub service: String,
+    /// What is done with its requests.
+    pub action: Action,
+    /// Its limits.
+    pub policy: RoutePolicy,
+    /// Its scripts.
+    pub plan: Plan,
+}
+
+/// What is done with the requests of a route.
+#[derive(Debug)]
+pub enum Action {
+    /// Sent to one of these, by weight.
+    Forward(Vec<(Arc<Upstream>, u32)>),
+    /// Answered with a status.
+    Refuse {
+        /// 503, usually.
+        status: u16,
+        /// For the log.
+        reason: String,
+    },
+}
+
+/// An upstream: policy, and endpoints that change on their own.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its key in the table.
+    pub key: String,
+    /// Its policy.
+    pub spec: value::Upstream,
+    /// Its endpoints, shared by every upstream of the same Service port.
+    pub endpoints: Arc<ArcSwap<value::Endpoints>>,
+}
+
+/// The scripts of a route, per phase, in running order. Empty vectors cost a request nothing.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// `rewrite`
+    pub rewrite: Vec<Step>,
+    /// `access`
+    pub access: Vec<Step>,
+    /// `content`: at most one
+    pub content: Option<Step>,
+    /// `balancer`: at most one
+    pub balancer: Option<Step>,
+    /// `headerFilter`
+    pub header_filter: Vec<Step>,
+    /// `bodyFilter`
+    pub body_filter: Vec<Step>,
+    /// `log`
+    pub log: Vec<Step>,
+    /// A plugin that must run cannot be had: the route answers 503. Why; for the log.
+    pub broken: Option<String>,
+    /// Initial values of the variables that its plugins declare.
+    pub variables: Vec<(String, Vec<u8>)>,
+}
+
+impl Plan {
+    /// Whether any script runs on this route.
+    pub fn is_empty(&self) -> bool {
+        self.rewrite.is_empty()
+            && self.access.is_empty()
+            && self.content.is_none()
+            && self.balancer.is_none()
+            && self.header_filter.is_empty()
+            && self.body_filter.is_empty()
+            && self.log.is_empty()
+    }
+}
+
+/// One script to run, with the use that it belongs to.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The plugin's use: config, names, failure policy.
+    pub used: Arc<PluginUse>,
+    /// The script.
+    pub script: Arc<Script>,
+}
+
+/// A Lua chunk's source. Workers keep the compiled form by `id`.
+#[derive(Debug)]
+pub struct Script {
+    /// Unique in the process.
+    pub id: u64,
+    /// Content.
+    pub hash: Hash,
+    /// As scripts' errors show it: the phase as `ngx.get_phase()` spells it.
+    pub chunk_name: &'static str,
+    /// Lua source.
+    pub source: Arc<str>,
+}
+
+/// A plugin in use, with its config.
+#[derive(Debug)]
+pub struct PluginUse {
+    /// Unique in the process; workers keep the config's Lua table by it.
+    pub id: u64,
+    /// The plugin.
+    pub plugin: PluginKey,
+    /// Its VM.
+    pub scope: Scope,
+    /// The config with secrets put in; never printed.
+    pub config: PrivateJson,
+    /// Names for `meta`: binding, route's Ingress and so on; JSON object.
+    pub meta: serde_json::Value,
+    /// What a request gets when it fails.
+    pub failure_policy: FailurePolicy,
+    /// `limits.cpu`, where the plugin has it.
+    pub cpu_per_resume_ms: Option<u64>,
+}
+
+/// JSON that may hold secrets.
+pub struct PrivateJson(pub serde_json::Value);
+
+impl std::fmt::Debug for PrivateJson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
