@@ -1,0 +1,2 @@
+ngx.header["X-Bench"] = "on"
+ngx.header["X-Powered-By"] = nil

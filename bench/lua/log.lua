@@ -1,0 +1,1 @@
+ngx.shared.bench:incr("status:" .. ngx.status, 1, 0)

@@ -1,0 +1,1 @@
+"""Moongate and its peers under the same load. `bench/run` is the command."""
