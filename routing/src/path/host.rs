@@ -1,0 +1,107 @@
+//! The form in which hosts are matched. Source: Ingress v1 and RFC 9110, 7.2; what is refused is what no rule of an
+//! Ingress can name.
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// The longest DNS name (RFC 1035) without its trailing dot. No rule can have a longer one.
+const NAME_BYTES_MAX: usize = 253;
+
+/// Why a `Host` or `:authority` cannot be matched. The client's fault: 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadHost {
+    /// Beyond 253 bytes.
+    #[error("the host is longer than 253 bytes")]
+    TooLong,
+    /// Not a number up to 65535.
+    #[error("the host's port is no port number")]
+    Port,
+    /// A byte that no host name has: user info, escapes, `*`, non-ASCII, ...
+    #[error("the host has the byte {0:#04x}")]
+    Byte(u8),
+    /// `.a`, `a..b`, `.` or a port without a host.
+    #[error("the host has an empty label")]
+    EmptyLabel,
+    /// Brackets around something that is no IPv6 address (a zone, an IPvFuture).
+    #[error("the host has brackets around something that is no IPv6 address")]
+    Address,
+}
+
+/// The normal form of an authority: no port, no trailing dot, lower case, IPv6 addresses in their brackets. An empty
+/// `Host` stays empty (RFC 9112, 3.2 allows it; only `*` serves it). Allocates only where there are capitals.
+pub fn normalize_host(authority: &[u8]) -> Result<Cow<'_, str>, BadHost> {
+    if authority.is_empty() {
+        return Ok(Cow::Borrowed(""));
+    }
+    if authority[0] == b'[' {
+        return normalize_ipv6(authority);
+    }
+    let name = match authority.iter().position(|b| *b == b':') {
+        Some(at) => {
+            check_port(&authority[at + 1..])?;
+            &authority[..at]
+        }
+        None => authority,
+    };
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    if name.len() > NAME_BYTES_MAX {
+        return Err(BadHost::TooLong);
+    }
+    let mut previous = b'.';
+    for byte in name {
+        match byte {
+            b'.' if previous == b'.' => return Err(BadHost::EmptyLabel),
+            // Not in host names, but in the DNS names of many test and legacy systems; nginx takes it too.
+            b'_' | b'-' | b'.' => {}
+            b if b.is_ascii_alphanumeric() => {}
+            b => return Err(BadHost::Byte(*b)),
+        }
+        previous = *byte;
+    }
+    if previous == b'.' {
+        return Err(BadHost::EmptyLabel);
+    }
+    lower(name)
+}
+
+/// Whether a normalised host is an IP address, which only rules without a host serve.
+pub fn is_ip_literal(host: &str) -> bool {
+    match host.as_bytes() {
+        [b'[', ..] => true,
+        // Few names end in a digit, so few requests pay for the attempt.
+        [.., b'0'..=b'9'] => host.parse::<Ipv4Addr>().is_ok(),
+        _ => false,
+    }
+}
+
+fn normalize_ipv6(authority: &[u8]) -> Result<Cow<'_, str>, BadHost> {
+    let end = authority.iter().position(|b| *b == b']').ok_or(BadHost::Address)?;
+    let (address, rest) = authority.split_at(end + 1);
+    match rest {
+        [] => {}
+        [b':', port @ ..] => check_port(port)?,
+        [byte, ..] => return Err(BadHost::Byte(*byte)),
+    }
+    let inner = std::str::from_utf8(&address[1..end]).map_err(|_| BadHost::Address)?;
+    inner.parse::<Ipv6Addr>().map_err(|_| BadHost::Address)?;
+    lower(address)
+}
+
+/// Up to five digits; none is a port too (RFC 3986, 3.2.3).
+fn check_port(port: &[u8]) -> Result<(), BadHost> {
+    if port.is_empty() {
+        return Ok(());
+    }
+    // `u16` alone would take `+80`.
+    let digits = port.iter().all(u8::is_ascii_digit);
+    let number = std::str::from_utf8(port).ok().and_then(|p| p.parse::<u16>().ok());
+    if digits && port.len() <= 5 && number.is_some() { Ok(()) } else { Err(BadHost::Port) }
+}
+
+fn lower(checked: &[u8]) -> Result<Cow<'_, str>, BadHost> {
+    let text = std::str::from_utf8(checked).map_err(|_| BadHost::Address)?;
+    if checked.iter().any(u8::is_ascii_uppercase) {
+        return Ok(Cow::Owned(text.to_ascii_lowercase()));
+    }
+    Ok(Cow::Borrowed(text))
+}
