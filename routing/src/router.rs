@@ -26,8 +26,9 @@ pub const RULE_PATH_BYTES_MAX: usize = 4096;
 const ANY_HOST: &str = "*";
 
 /// A routing table's routes, ready to be asked. A clone costs two reference counts and shares everything; a change to
-/// one of them copies what it touches and is not seen by the other.
-#[derive(Clone, Debug)]
+/// one of them copies what it touches and is not seen by the other. Routers of the same routes are equal, whatever changes
+/// led to them.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Router<T> {
     /// Exact names, and `*`.
     names: Hosts<T>,
@@ -39,7 +40,7 @@ pub struct Router<T> {
 type Hosts<T> = imbl::HashMap<Arc<str>, Arc<Host<T>>>;
 
 /// The rules of one host's entry; never empty.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Host<T> {
     /// As rules write it.
     name: Arc<str>,

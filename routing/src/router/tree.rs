@@ -24,7 +24,7 @@ pub(super) enum Rank {
 }
 
 /// A rule: its value and what it is called.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry<T> {
     pub(super) rank: Rank,
     /// The path as written. Two spellings of one path (`/%7Ea` and `/~a`) are two entries; the first in byte order
@@ -33,8 +33,9 @@ pub(super) struct Entry<T> {
     pub(super) value: T,
 }
 
-/// The root's label is empty; every other node has a label, and an entry or at least two edges.
-#[derive(Clone, Debug)]
+/// The root's label is empty; every other node has a label, and an entry or at least two edges. So a set of rules has
+/// one tree, whatever changes led to it.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node<T> {
     label: Arc<[u8]>,
     /// Ordered by `first`.
@@ -42,7 +43,7 @@ pub(super) struct Node<T> {
     entries: Vec<Entry<T>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Edge<T> {
     /// The first byte of the node's label, here so that the search for it reads no other node.
     first: u8,
