@@ -10,10 +10,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lua_vm::{Phase, Session};
+use lua_vm::Phase;
 
-use crate::exchange::Exchange;
-use crate::table::{PluginUse, Scope};
+use crate::table::PluginUse;
 
 pub mod encoding;
 pub mod host;
@@ -47,8 +46,8 @@ pub enum Exit {
 /// What the scripts of a request share with their host.
 #[derive(Default)]
 pub struct LuaState {
-    /// The sessions of the VMs that this request has used; a request keeps its VMs to its end.
-    pub sessions: Vec<(Scope, Session<Exchange>)>,
+    /// The VMs that this request has used, each with the request's session in it; kept to the request's end.
+    pub sessions: Vec<vms::RequestVm>,
     /// The phase that runs; none: no script runs.
     pub phase: Option<Phase>,
     /// The plugin whose script runs: scope of its dicts, its variables, names in the log.
@@ -69,6 +68,8 @@ pub struct LuaState {
     pub scratch: Vec<u8>,
     /// The script called `ngx.eof()`.
     pub eof: bool,
+    /// `ngx.exit(ngx.ERROR)` or 444: the connection closes without a response.
+    pub abort: bool,
 }
 
 /// `ngx.arg` of body_filter: what the filter gets and leaves.

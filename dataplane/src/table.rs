@@ -92,12 +92,34 @@ pub enum Action {
 /// An upstream: policy, and endpoints that change on their own.
 #[derive(Debug)]
 pub struct Upstream {
+    /// Unique in the process; workers keep its round-robin position by it.
+    pub id: u64,
     /// Its key in the table.
     pub key: String,
     /// Its policy.
     pub spec: value::Upstream,
     /// Its endpoints, shared by every upstream of the same Service port.
-    pub endpoints: Arc<ArcSwap<value::Endpoints>>,
+    pub endpoints: Arc<ArcSwap<EndpointSet>>,
+}
+
+/// The endpoints of a Service port, as requests use them.
+#[derive(Debug, Default)]
+pub struct EndpointSet {
+    /// Where new requests go: the ready ones, or with none ready the draining ones.
+    pub active: Vec<std::net::SocketAddr>,
+    /// `name:port` of an ExternalName Service.
+    pub external: Option<String>,
+}
+
+impl From<&value::Endpoints> for EndpointSet {
+    fn from(spec: &value::Endpoints) -> Self {
+        let of = |state| spec.addresses.iter().filter(move |e| e.state == state).map(|e| e.address);
+        let mut active: Vec<_> = of(value::EndpointState::Ready).collect();
+        if active.is_empty() {
+            active = of(value::EndpointState::Draining).collect();
+        }
+        Self { active, external: spec.external.clone() }
+    }
 }
 
 /// The scripts of a route, per phase, in running order. Empty vectors cost a request nothing.

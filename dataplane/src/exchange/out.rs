@@ -108,6 +108,20 @@ fn no_length(status: u16) -> bool {
 }
 
 impl H1Out {
+    /// Drops what was written, when that is worth the move.
+    pub fn compact(&mut self) {
+        if self.written >= HIGH_WATER {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
+    }
+
+    /// All of it was written.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.written = 0;
+    }
+
     fn head(&mut self, status: u16, reason: Option<&[u8]>, headers: &mut Headers, length: Option<u64>, bodyless: bool) {
         self.chunked = false;
         match length {

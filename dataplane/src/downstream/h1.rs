@@ -1,0 +1,291 @@
+//! HTTP/1.1 towards clients. An idle connection is a socket and a small task: the buffer and the request's state
+//! exist only while there is a request.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http1::{BodyDecoder, Event, Framing, Limits, Version};
+
+use super::{BodyEvent, Client};
+use crate::error::{Error, Kind, Result};
+use crate::exchange::{Conn, Exchange, Out};
+use crate::io::{Buf, Deadline, Io};
+use crate::worker::Worker;
+
+mod finish;
+mod head;
+mod tunnel;
+
+pub use tunnel::tunnel;
+
+/// A client's connection.
+pub struct Connection {
+    /// The socket.
+    pub io: Io,
+    /// Bytes that came in and were not used yet; unallocated while the connection idles.
+    pub buf: Buf,
+    decoder: BodyDecoder,
+    deadline: Deadline,
+    conn: Rc<Conn>,
+    requests: u64,
+    /// A write waits since this deadline was set.
+    write_deadline: Deadline,
+    write_waits: bool,
+    read_waits: bool,
+    wants_continue: bool,
+    closed: bool,
+}
+
+/// What becomes of the connection after a burst of requests.
+enum Next {
+    /// Wait for the next request.
+    Idle,
+    /// Nothing more.
+    Close,
+}
+
+/// Serves a client's connection to its end.
+pub async fn serve(worker: Rc<Worker>, io: Io, conn: Rc<Conn>) {
+    let mut connection = Connection {
+        io,
+        buf: Buf::default(),
+        decoder: BodyDecoder::new(Framing::None),
+        deadline: Deadline::default(),
+        conn,
+        requests: 0,
+        write_deadline: Deadline::default(),
+        write_waits: false,
+        read_waits: false,
+        wants_continue: false,
+        closed: false,
+    };
+    while connection.idle(&worker).await {
+        // Boxed, so that the state of a request takes no room while there is none.
+        match Box::pin(connection.burst(&worker)).await {
+            Next::Idle => {}
+            Next::Close => break,
+        }
+    }
+}
+
+impl Connection {
+    /// Waits for the next request's first byte. False: the connection ends.
+    async fn idle(&mut self, worker: &Rc<Worker>) -> bool {
+        if worker.is_draining() && self.requests > 0 {
+            return false;
+        }
+        let timeout = worker.snapshot(|s| {
+            let http = &s.settings.http;
+            if self.requests == 0 { http.client_header_timeout_ms } else { http.keepalive_timeout_ms }
+        });
+        self.deadline.set(Duration::from_millis(timeout));
+        let drained = worker.drained();
+        tokio::pin!(drained);
+        poll_fn(|cx| {
+            if self.io.tcp().poll_read_ready(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if self.deadline.poll(cx).is_ready() || drained.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Serves requests until none is waiting.
+    async fn burst(&mut self, worker: &Rc<Worker>) -> Next {
+        if !self.buf.is_allocated() {
+            self.buf = worker.buffers.take();
+        }
+        let next = loop {
+            let mut ex = worker.exchanges.take(worker, &self.conn);
+            match self.read_head(worker, &mut ex).await {
+                Ok(head::Read::Request) => {}
+                Ok(head::Read::Idle) => {
+                    worker.exchanges.give(ex);
+                    break Next::Idle;
+                }
+                Ok(head::Read::End) => break Next::Close,
+                Err(error) => {
+                    self.refuse(ex, error).await;
+                    break Next::Close;
+                }
+            }
+            self.requests += 1;
+            self.begin(worker, &mut ex);
+            let ended = crate::life::run(&mut ex, &mut Client::H1(self)).await;
+            let keep = self.end(&mut ex, ended).await;
+            worker.exchanges.give(ex);
+            if !keep {
+                break Next::Close;
+            }
+        };
+        worker.buffers.give(std::mem::take(&mut self.buf));
+        next
+    }
+
+    /// The parsed head becomes the exchange's request.
+    fn begin(&mut self, worker: &Worker, ex: &mut Exchange) {
+        let head = &ex.req.head;
+        self.decoder = BodyDecoder::new(head.framing);
+        self.wants_continue = head.expect_continue;
+        ex.req.body.present = head.framing != Framing::None;
+        ex.req.body.complete = !ex.req.body.present;
+        ex.req.body.declared = match head.framing {
+            Framing::Length(n) => Some(n),
+            Framing::None => Some(0),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        let limit = worker.snapshot(|s| s.settings.http.keepalive_requests);
+        let keep_alive = head.keep_alive && self.requests < limit && !worker.is_draining();
+        let version = head.version;
+        if let Out::H1(out) = &mut ex.out {
+            (out.version, out.keep_alive, out.chunked) = (version, keep_alive, false);
+        }
+    }
+
+    /// Answers a head that is no request; its connection ends.
+    async fn refuse(&mut self, mut ex: Box<Exchange>, error: Error) {
+        ex.req.head.version = Version::Http11;
+        if let Out::H1(out) = &mut ex.out {
+            out.keep_alive = false;
+        }
+        if !matches!(error.kind, Kind::ClientClosed) {
+            crate::life::refuse(&mut ex, &mut Client::H1(self), error).await;
+        }
+        self.linger(&ex.worker.clone()).await;
+    }
+
+    /// The next piece of the request's body.
+    pub fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>, timeout: Duration) -> Poll<Result<BodyEvent>> {
+        loop {
+            let decoded = self.decoder.decode(self.buf.bytes()).map_err(|e| Error::new(Kind::BadRequest, e.to_string()))?;
+            let event = match decoded.event {
+                Event::Data(range) => {
+                    into.extend_from_slice(&self.buf.bytes()[range]);
+                    Some(BodyEvent::Data)
+                }
+                Event::End => Some(BodyEvent::End),
+                Event::NeedMore => None,
+            };
+            self.buf.consume(decoded.consumed);
+            if let Some(event) = event {
+                self.read_waits = false;
+                return Poll::Ready(Ok(event));
+            }
+            if !self.buf.make_room(crate::io::BUFFER_BYTES) {
+                return Poll::Ready(Err(Error::new(Kind::BadRequest, "a chunk's head or trailer is too long")));
+            }
+            match self.io.poll_read(cx, &mut self.buf) {
+                Poll::Ready(Ok(n)) if n > 0 => self.read_waits = false,
+                Poll::Ready(_) => {
+                    self.closed = true;
+                    return Poll::Ready(Err(Error::new(Kind::ClientClosed, "the client closed inside its request body")));
+                }
+                Poll::Pending => {
+                    if !self.read_waits {
+                        self.deadline.set(timeout);
+                        self.read_waits = true;
+                    }
+                    ready!(self.deadline.poll(cx));
+                    return Poll::Ready(Err(Error::new(Kind::ClientTimeout, "the client sent no body in time")));
+                }
+            }
+        }
+    }
+
+    /// Writes what is queued.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>, ex: &mut Exchange) -> Poll<Result<()>> {
+        let Out::H1(out) = &mut ex.out else { return Poll::Ready(Ok(())) };
+        let mut wrote = false;
+        while out.written < out.bytes.len() {
+            match self.io.poll_write(cx, &out.bytes[out.written..]) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    out.written += n;
+                    (wrote, self.write_waits) = (true, false);
+                }
+                Poll::Ready(_) => {
+                    self.closed = true;
+                    return Poll::Ready(Err(Error::new(Kind::ClientClosed, "the client closed before its response ended")));
+                }
+                Poll::Pending => {
+                    out.compact();
+                    if !self.write_waits {
+                        let timeout = ex.worker.snapshot(|s| s.settings.http.send_timeout_ms);
+                        self.write_deadline.set(Duration::from_millis(timeout));
+                        self.write_waits = true;
+                    }
+                    ready!(self.write_deadline.poll(cx));
+                    self.closed = true;
+                    return Poll::Ready(Err(Error::new(Kind::ClientClosed, "the client did not read its response in time")));
+                }
+            }
+        }
+        out.clear();
+        if wrote && self.io.poll_flush(cx)?.is_pending() {
+            // TLS keeps what the socket did not take and sends it with the next write or flush.
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the client went away while nothing was expected of it. What it sends meanwhile (the next request
+    /// of a pipeline) is kept, as far as the buffer goes.
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.closed {
+            return Poll::Ready(());
+        }
+        if self.buf.is_full() && !self.buf.make_room(crate::io::BUFFER_BYTES) {
+            return Poll::Pending;
+        }
+        loop {
+            match ready!(self.io.poll_read(cx, &mut self.buf)) {
+                Ok(n) if n > 0 => {
+                    if self.buf.is_full() {
+                        return Poll::Pending;
+                    }
+                }
+                _ => {
+                    self.closed = true;
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+
+    /// Queues `100 Continue` when the client waits for it and nothing was answered yet.
+    pub fn send_continue(&mut self, ex: &mut Exchange) {
+        if std::mem::take(&mut self.wants_continue)
+            && !ex.resp.head_sent
+            && let Out::H1(out) = &mut ex.out
+        {
+            out.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+    }
+
+    /// An interim response of the upstream (103), as it is. HTTP/1.0 clients get none.
+    pub fn send_interim(ex: &mut Exchange, status: u16, headers: &http1::Headers) {
+        if let Out::H1(out) = &mut ex.out
+            && out.version == Version::Http11
+        {
+            http1::encode_response(&mut out.bytes, Version::Http11, status, None, headers);
+        }
+    }
+}
+
+/// The limits of a request's head, from the settings.
+fn limits(worker: &Worker) -> Limits {
+    worker.snapshot(|s| Limits {
+        head_bytes: s.settings.http.request_head_bytes_max as usize,
+        headers: s.settings.http.request_headers_max as usize,
+    })
+}
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Self {
+        Self::new(Kind::ClientClosed, e.to_string())
+    }
+}

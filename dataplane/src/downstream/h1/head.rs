@@ -1,0 +1,74 @@
+//! Reading a request's head.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::{Connection, limits};
+use crate::error::{Error, Kind, Result};
+use crate::exchange::Exchange;
+use crate::worker::Worker;
+
+/// What came of waiting for a head.
+pub(super) enum Read {
+    /// A whole head; the exchange has it.
+    Request,
+    /// Nothing has come yet.
+    Idle,
+    /// The client ended the connection between requests.
+    End,
+}
+
+impl Connection {
+    /// Reads the next head. An idle connection gives up its buffer instead of waiting here for a first byte.
+    pub(super) async fn read_head(&mut self, worker: &Rc<Worker>, ex: &mut Exchange) -> Result<Read> {
+        let limits = limits(worker);
+        let mut waits = false;
+        loop {
+            if !self.buf.is_empty() {
+                let parsed = http1::parse_request(self.buf.bytes(), &limits, &mut ex.req.head).map_err(refusal)?;
+                if let Some(n) = parsed {
+                    ex.keep_raw_head(&self.buf.bytes()[..n]);
+                    self.buf.consume(n);
+                    return Ok(Read::Request);
+                }
+                if !waits {
+                    let timeout = worker.snapshot(|s| s.settings.http.client_header_timeout_ms);
+                    self.deadline.set(Duration::from_millis(timeout));
+                    waits = true;
+                }
+            }
+            if !self.buf.make_room(limits.head_bytes + 1) {
+                return Err(Error::new(Kind::HeadTooLarge, "the request's head does not fit"));
+            }
+            let waiting_for_first = self.buf.is_empty();
+            let read = poll_fn(|cx| match self.io.poll_read(cx, &mut self.buf) {
+                Poll::Ready(r) => Poll::Ready(Some(r)),
+                Poll::Pending if waiting_for_first => Poll::Ready(None),
+                Poll::Pending => self.deadline.poll(cx).map(|()| None),
+            })
+            .await;
+            match read {
+                None if waiting_for_first => return Ok(Read::Idle),
+                None => return Err(Error::new(Kind::ClientTimeout, "the client sent no whole head in time")),
+                Some(Ok(n)) if n > 0 => {}
+                Some(_) if self.buf.is_empty() => return Ok(Read::End),
+                Some(_) => return Err(Error::new(Kind::ClientClosed, "the client closed inside its request head")),
+            }
+        }
+    }
+}
+
+/// A head that the codec refuses.
+fn refusal(error: http1::RequestError) -> Error {
+    let kind = match error.status() {
+        413 => Kind::BodyTooLarge,
+        414 => Kind::TargetTooLong,
+        431 => Kind::HeadTooLarge,
+        501 => Kind::NotImplemented,
+        505 => Kind::Version,
+        _ => Kind::BadRequest,
+    };
+    Error::new(kind, error.to_string())
+}

@@ -1,0 +1,233 @@
+//! Sockets, plain or TLS, read into pooled buffers, and one re-armable deadline per connection.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Size of a pooled read buffer: holds a usual request head, and enough of a body to make a system call worth it.
+pub const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Buffers a worker keeps for reuse; more are freed.
+const POOLED_MAX: usize = 256;
+
+/// A byte stream to a peer.
+pub enum Io {
+    /// TCP.
+    Plain(TcpStream),
+    /// TLS as the server.
+    Server(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    /// TLS as the client.
+    Client(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+impl Io {
+    /// The socket below.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Server(tls) => tls.get_ref().0,
+            Self::Client(tls) => tls.get_ref().0,
+        }
+    }
+
+    /// Reads into the buffer's free part: `Ok(0)` is the peer's end. The buffer must have room.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut Buf) -> Poll<io::Result<usize>> {
+        debug_assert!(!buf.is_full(), "a read into no room would look like the peer's end");
+        let mut free = ReadBuf::new(buf.free());
+        ready!(match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, &mut free),
+            Self::Server(tls) => Pin::new(tls.as_mut()).poll_read(cx, &mut free),
+            Self::Client(tls) => Pin::new(tls.as_mut()).poll_read(cx, &mut free),
+        })?;
+        let n = free.filled().len();
+        buf.end += n;
+        Poll::Ready(Ok(n))
+    }
+
+    /// Writes some of `data`.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, data),
+            Self::Server(tls) => Pin::new(tls.as_mut()).poll_write(cx, data),
+            Self::Client(tls) => Pin::new(tls.as_mut()).poll_write(cx, data),
+        }
+    }
+
+    /// Pushes what TLS holds back.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Server(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+            Self::Client(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+        }
+    }
+
+    /// Ends our direction (with close_notify over TLS).
+    pub async fn shutdown(&mut self) -> io::Result<()> {
+        poll_fn(|cx| match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Server(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+            Self::Client(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+        })
+        .await
+    }
+}
+
+/// A read buffer: storage that was initialised once, and the part of it that holds unread bytes.
+#[derive(Default)]
+pub struct Buf {
+    data: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buf {
+    /// A buffer of its own (most come from [`Buffers`]).
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { data: vec![0; bytes], start: 0, end: 0 }
+    }
+
+    /// Unread bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.data[self.start..self.end]
+    }
+
+    /// How many bytes are unread.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether every byte was consumed.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Marks the first `n` unread bytes as read.
+    pub fn consume(&mut self, n: usize) {
+        self.start += n;
+        debug_assert!(self.start <= self.end, "consumed more than was read");
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Whether a read needs room first.
+    pub fn is_full(&self) -> bool {
+        self.end == self.data.len()
+    }
+
+    /// Moves the unread bytes to the front; grows by doubling up to `max` bytes. False: no room to be had.
+    pub fn make_room(&mut self, max: usize) -> bool {
+        if !self.is_full() {
+            return true;
+        }
+        if self.start > 0 {
+            self.data.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+            return true;
+        }
+        let larger = (self.data.len() * 2).clamp(BUFFER_BYTES, max.max(BUFFER_BYTES));
+        if larger <= self.data.len() {
+            return false;
+        }
+        self.data.resize(larger, 0);
+        true
+    }
+
+    /// Has storage at all.
+    pub fn is_allocated(&self) -> bool {
+        !self.data.is_empty()
+    }
+
+    fn free(&mut self) -> &mut [u8] {
+        &mut self.data[self.end..]
+    }
+}
+
+/// A worker's spare buffers: an idle connection has none of its own.
+#[derive(Default)]
+pub struct Buffers(RefCell<Vec<Buf>>);
+
+impl Buffers {
+    /// A clean buffer.
+    pub fn take(&self) -> Buf {
+        self.0.borrow_mut().pop().unwrap_or_else(|| Buf::with_capacity(BUFFER_BYTES))
+    }
+
+    /// Takes a buffer back; one that grew, or one too many, is freed.
+    pub fn give(&self, mut buf: Buf) {
+        let mut pool = self.0.borrow_mut();
+        if buf.data.len() == BUFFER_BYTES && pool.len() < POOLED_MAX {
+            (buf.start, buf.end) = (0, 0);
+            pool.push(buf);
+        }
+    }
+}
+
+/// A point in time that a connection waits for at most. Moving it later costs nothing: the timer below is only
+/// re-armed when it fires too early.
+#[derive(Default)]
+pub struct Deadline {
+    timer: Option<Pin<Box<Sleep>>>,
+    at: Option<Instant>,
+}
+
+impl Deadline {
+    /// Expires after this long from now.
+    pub fn set(&mut self, after: Duration) {
+        self.at = Some(Instant::now() + after);
+    }
+
+    /// Expires at the given instant; none: never.
+    pub fn set_at(&mut self, at: Option<Instant>) {
+        self.at = at;
+    }
+
+    /// Whether it can expire at all.
+    pub fn is_set(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// Ready once it has expired.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = self.at else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if at < timer.deadline() {
+            timer.as_mut().reset(at);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= at {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUFFER_BYTES, Buf};
+
+    #[test]
+    fn room_is_made_by_moving_then_by_growing_then_refused() {
+        let mut buf = Buf::with_capacity(8);
+        buf.data.copy_from_slice(b"abcdefgh");
+        buf.end = 8;
+        buf.consume(3);
+        assert!(buf.make_room(8) && !buf.is_full());
+        assert_eq!(buf.bytes(), b"defgh");
+        buf.end = 8;
+        assert!(buf.make_room(BUFFER_BYTES));
+        assert_eq!(&buf.bytes()[..5], b"defgh");
+        buf.end = buf.data.len();
+        assert!(!buf.make_room(BUFFER_BYTES));
+    }
+}

@@ -1,0 +1,109 @@
+//! What a request must be to be served: a host, a path, a route, a body that is not too large.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use routing::path;
+
+use crate::error::{Error, Kind, Result};
+use crate::exchange::Exchange;
+use crate::table::CompiledRoute;
+
+/// Fills in host, path, args and the client's address, or refuses.
+pub(super) fn check(ex: &mut Exchange) -> Result<()> {
+    let snapshot = ex.worker.snapshot(Arc::clone);
+    let http = &snapshot.settings.http;
+    host(ex)?;
+    target(ex, http.merge_slashes)?;
+    if http.use_forwarded_headers && http.trusted_proxies.iter().any(|c| c.contains(ex.conn.peer.ip())) {
+        forwarded(ex, http);
+    }
+    if !http.underscores_in_headers {
+        drop_underscores(ex);
+    }
+    Ok(())
+}
+
+fn host(ex: &mut Exchange) -> Result<()> {
+    let head = &ex.req.head;
+    let authority = head.authority.as_deref().or_else(|| head.headers.get(b"host")).unwrap_or_default();
+    let host = path::normalize_host(authority).map_err(|e| Error::new(Kind::BadRequest, e.to_string()))?;
+    ex.req.host.clear();
+    ex.req.host.push_str(&host);
+    Ok(())
+}
+
+/// Path and query of the target. What is matched is what is forwarded: when the normal form differs from what was
+/// sent, the normal form goes upstream.
+fn target(ex: &mut Exchange, merge_slashes: bool) -> Result<()> {
+    let head = &ex.req.head;
+    let target = &head.target[head.path_start..];
+    if target == b"*" {
+        // Only OPTIONS gets this far with it; it routes as the root does.
+        ex.req.path = b"/".to_vec();
+        return Ok(());
+    }
+    let (raw, query) = path::split_target(target);
+    let normal = path::normalize(raw, merge_slashes).map_err(|e| Error::new(Kind::BadRequest, e.to_string()))?;
+    ex.req.path.clear();
+    ex.req.path.extend_from_slice(normal.as_bytes());
+    if let Cow::Owned(_) = normal {
+        ex.req.path_changed = true;
+    }
+    ex.req.args = query.map(<[u8]>::to_vec);
+    Ok(())
+}
+
+/// A trusted proxy says who the client is: the last address of X-Forwarded-For that no trusted proxy has.
+fn forwarded(ex: &mut Exchange, http: &routing::value::Http) {
+    let headers = &ex.req.head.headers;
+    let listed: Vec<IpAddr> = headers
+        .get_all(b"x-forwarded-for")
+        .flat_map(|v| v.split(|b| *b == b','))
+        .filter_map(|part| std::str::from_utf8(part).ok()?.trim().parse().ok())
+        .collect();
+    let trusted = |ip: &IpAddr| http.trusted_proxies.iter().any(|c| c.contains(*ip));
+    if let Some(ip) = listed.iter().rev().find(|ip| !trusted(ip)).or(listed.first()) {
+        ex.req.client = SocketAddr::new(*ip, 0);
+    }
+    match headers.get(b"x-forwarded-proto") {
+        Some(b"https") => ex.req.scheme = "https",
+        Some(b"http") => ex.req.scheme = "http",
+        _ => {}
+    }
+}
+
+/// nginx's `underscores_in_headers off`: `X_User` could be taken for `X-User` by the application behind.
+fn drop_underscores(ex: &mut Exchange) {
+    let headers = &mut ex.req.head.headers;
+    if headers.iter().any(|(name, _)| name.contains(&b'_')) {
+        headers.retain(|name, _| !name.contains(&b'_'));
+    }
+}
+
+/// Chooses the route.
+pub(super) fn route(ex: &mut Exchange) -> Result<Arc<CompiledRoute>> {
+    let path = std::str::from_utf8(&ex.req.path).ok();
+    let found = ex.worker.snapshot(|s| match path {
+        Some(path) => s.router.find(&ex.req.host, path).map(|found| found.value.clone()),
+        None => None,
+    });
+    let route = found.ok_or_else(|| Error::new(Kind::NoRoute, "no route"))?;
+    for (name, value) in &route.plan.variables {
+        ex.lua.vars.push((name.clone(), value.clone()));
+    }
+    ex.route = Some(route.clone());
+    Ok(route)
+}
+
+/// A declared length beyond the route's limit is refused before anything is read.
+pub(super) fn body_limit(ex: &mut Exchange, route: &CompiledRoute) -> Result<()> {
+    let max = route.policy.client_max_body_bytes;
+    match ex.req.body.declared {
+        Some(n) if max > 0 && n > max => {
+            Err(Error::new(Kind::BodyTooLarge, format!("the request body of {n} bytes is over the limit of {max}")))
+        }
+        _ => Ok(()),
+    }
+}

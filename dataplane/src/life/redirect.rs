@@ -1,0 +1,29 @@
+//! HTTP to HTTPS.
+
+use crate::exchange::Exchange;
+use crate::table::CompiledRoute;
+
+/// ACME's HTTP-01 challenge is fetched over plain HTTP (ingress-nginx: `no-tls-redirect-locations`).
+const NEVER: &[u8] = b"/.well-known/acme-challenge";
+
+/// Where a plain request of a host with TLS is sent, if the route redirects.
+pub(super) fn to_https(ex: &Exchange, route: &CompiledRoute) -> Option<Vec<u8>> {
+    if ex.req.scheme == "https" || ex.req.path.starts_with(NEVER) || ex.req.host.is_empty() {
+        return None;
+    }
+    let (host_has_tls, port, on) = ex.worker.snapshot(|s| {
+        let host = s.router.host_of(&ex.req.host).and_then(|key| s.hosts.get(key));
+        (host.is_some_and(|h| h.tls), s.settings.tls.redirect_port, s.settings.tls.redirect)
+    });
+    if !(route.policy.force_ssl_redirect || on && route.policy.ssl_redirect && host_has_tls) {
+        return None;
+    }
+    let mut to = b"https://".to_vec();
+    to.extend_from_slice(ex.req.host.as_bytes());
+    if let Some(port) = port.filter(|p| *p != 443) {
+        to.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    let head = &ex.req.head;
+    to.extend_from_slice(&head.target[head.path_start..]);
+    Some(to)
+}

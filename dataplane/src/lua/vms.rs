@@ -1,0 +1,250 @@
+//! A worker's VMs: one per scope, made at first use (or at commit where there is `init` code), replaced when their
+//! scripts change, retired until their last request ends.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lua_vm::{Arg, Chunk, Handle, Limits, Phase, ScriptError, Session, Vm, VmOptions};
+use routing::value;
+
+use crate::clock::FastHash;
+use crate::exchange::Exchange;
+use crate::table::{PluginUse, Scope, ScopeSpec, Script, Snapshot, Step};
+use crate::worker::Worker;
+
+mod fair;
+
+pub use fair::Bucket;
+
+/// Retired VMs of a scope that may still serve requests; beyond, replacement waits.
+const RETIRED_MAX: usize = 4;
+
+/// A config table and a `meta` table.
+pub type Config = (Handle<Exchange>, Handle<Exchange>);
+
+/// A worker's VMs.
+#[derive(Default)]
+pub struct Vms {
+    current: RefCell<HashMap<Scope, Rc<ScopeVm>>>,
+    retired: RefCell<Vec<Weak<ScopeVm>>>,
+    /// Who used the worker last; decides whether a namespace over its share must wait.
+    pub usage: fair::Usage,
+}
+
+/// One VM with what was loaded into it.
+pub struct ScopeVm {
+    /// What it was made of.
+    pub spec: Arc<ScopeSpec>,
+    /// The VM.
+    pub vm: Vm<Exchange>,
+    /// Its share of the worker's time.
+    pub bucket: Bucket,
+    /// Its timers.
+    pub timers: super::timers::Timers,
+    /// It is replaced: timers fire early, new ones are refused.
+    pub retired: Cell<bool>,
+    chunks: RefCell<HashMap<u64, Chunk<Exchange>, FastHash>>,
+    configs: RefCell<HashMap<u64, Rc<Config>, FastHash>>,
+}
+
+/// A VM as one request uses it.
+pub struct RequestVm {
+    /// The VM; kept to the request's end.
+    pub vm: Rc<ScopeVm>,
+    /// The request's `ngx.ctx` and CPU budget in it.
+    pub session: Session<Exchange>,
+}
+
+/// What a script needs to run.
+pub struct Prepared {
+    /// Its VM.
+    pub vm: Rc<ScopeVm>,
+    /// The request's session in it.
+    pub session: Session<Exchange>,
+    /// The compiled script.
+    pub chunk: Chunk<Exchange>,
+    /// Its arguments.
+    pub config: Rc<Config>,
+}
+
+/// Finds or makes what a step needs.
+pub fn prepare(ex: &mut Exchange, step: &Step) -> Result<Prepared, ScriptError> {
+    let scope = &step.used.scope;
+    let at = match ex.lua.sessions.iter().position(|s| s.vm.spec.scope == *scope) {
+        Some(at) => at,
+        None => {
+            let worker = ex.worker.clone();
+            let vm = worker.vms.get(&worker, scope)?;
+            let session = vm.vm.session();
+            ex.lua.sessions.push(RequestVm { vm, session });
+            ex.lua.sessions.len() - 1
+        }
+    };
+    let RequestVm { vm, session } = &ex.lua.sessions[at];
+    let chunk = vm.chunk(&step.script)?;
+    let config = vm.config(&step.used)?;
+    Ok(Prepared { vm: vm.clone(), session: session.clone(), chunk, config })
+}
+
+impl Vms {
+    /// The scope's current VM, made now if there is none.
+    pub fn get(&self, worker: &Rc<Worker>, scope: &Scope) -> Result<Rc<ScopeVm>, ScriptError> {
+        if let Some(vm) = self.current.borrow().get(scope) {
+            return Ok(vm.clone());
+        }
+        let spec = worker.snapshot(|s| s.scopes.get(scope).cloned());
+        let spec = spec.ok_or_else(|| ScriptError::runtime(format!("no VM for {scope:?}: its plugins are gone")))?;
+        let vm = ScopeVm::new(worker, spec)?;
+        self.current.borrow_mut().insert(scope.clone(), vm.clone());
+        Ok(vm)
+    }
+
+    /// After a commit: VMs whose content changed are replaced. True: something is left to do later.
+    pub fn refresh(&self, worker: &Rc<Worker>, snapshot: &Snapshot) -> bool {
+        let mut later = false;
+        for (scope, spec) in &snapshot.scopes {
+            let old = self.current.borrow().get(scope).cloned();
+            match old {
+                Some(old) if old.spec.hash == spec.hash => {}
+                Some(old) if self.retired_of(scope) >= RETIRED_MAX => {
+                    tracing::warn!(target: "lua", ?scope, "replacing the VM waits: {RETIRED_MAX} earlier ones still serve requests");
+                    let _ = old;
+                    later = true;
+                }
+                None if spec.init.is_empty() => {}
+                old => self.replace(worker, scope, spec, old),
+            }
+        }
+        let gone: Vec<_> = self.current.borrow().keys().filter(|s| !snapshot.scopes.contains_key(*s)).cloned().collect();
+        for scope in gone {
+            if let Some(vm) = self.current.borrow_mut().remove(&scope) {
+                self.retire(vm);
+            }
+        }
+        self.current.borrow().values().for_each(|vm| vm.forget_dead());
+        later
+    }
+
+    fn replace(&self, worker: &Rc<Worker>, scope: &Scope, spec: &Arc<ScopeSpec>, old: Option<Rc<ScopeVm>>) {
+        match ScopeVm::new(worker, spec.clone()) {
+            Ok(vm) => {
+                self.current.borrow_mut().insert(scope.clone(), vm);
+                if let Some(old) = old {
+                    self.retire(old);
+                }
+            }
+            // The old one stays, with its own scripts.
+            Err(error) => tracing::error!(target: "lua", ?scope, "the VM is not replaced: {error}"),
+        }
+    }
+
+    fn retire(&self, vm: Rc<ScopeVm>) {
+        vm.retired.set(true);
+        vm.timers.retire();
+        let mut retired = self.retired.borrow_mut();
+        retired.retain(|w| w.strong_count() > 0);
+        retired.push(Rc::downgrade(&vm));
+    }
+
+    fn retired_of(&self, scope: &Scope) -> usize {
+        self.retired.borrow().iter().filter_map(Weak::upgrade).filter(|vm| vm.spec.scope == *scope).count()
+    }
+
+    /// The worker ends: every VM is retired.
+    pub fn close(&self) {
+        let all: Vec<_> = self.current.borrow_mut().drain().map(|(_, vm)| vm).collect();
+        all.into_iter().for_each(|vm| self.retire(vm));
+    }
+
+    /// Bytes held by the current VMs.
+    pub fn memory_bytes(&self) -> usize {
+        self.current.borrow().values().map(|vm| vm.vm.memory_bytes()).sum()
+    }
+}
+
+impl ScopeVm {
+    fn new(worker: &Rc<Worker>, spec: Arc<ScopeSpec>) -> Result<Rc<Self>, ScriptError> {
+        let limits = &spec.limits;
+        let (name, trusted) = match &spec.scope {
+            Scope::Operator => ("operator".to_owned(), true),
+            Scope::Namespace(ns) => (format!("namespace {ns}"), false),
+        };
+        let vm = Vm::new(VmOptions {
+            name,
+            trusted,
+            limits: Limits {
+                memory_bytes: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
+                cpu_per_resume: Duration::from_millis(limits.cpu_per_resume_ms),
+                cpu_per_request: Duration::from_millis(limits.cpu_per_request_ms),
+                regex_match_limit: spec.regex_match_limit,
+            },
+            modules: spec.modules.clone(),
+            dicts: spec.dicts.keys().cloned().collect(),
+            package_path: None,
+        })
+        .map_err(|e| ScriptError::runtime(e.to_string()))?;
+        let made = Rc::new(Self {
+            bucket: Bucket::new(limits.worker_share_percent),
+            timers: super::timers::Timers::default(),
+            retired: Cell::new(false),
+            chunks: RefCell::default(),
+            configs: RefCell::default(),
+            vm,
+            spec,
+        });
+        made.init(worker)?;
+        Ok(made)
+    }
+
+    /// `init` of every plugin, then `initWorker` of every plugin.
+    fn init(self: &Rc<Self>, worker: &Rc<Worker>) -> Result<(), ScriptError> {
+        for (phase, lua_phase) in [(value::Phase::Init, Phase::Init), (value::Phase::InitWorker, Phase::InitWorker)] {
+            for (_, used, script) in self.spec.init.iter().filter(|(p, _, _)| *p == phase) {
+                let mut ex = Exchange::fake(worker.clone());
+                let session = self.vm.session();
+                ex.lua.sessions.push(RequestVm { vm: self.clone(), session: session.clone() });
+                (ex.lua.phase, ex.lua.running) = (Some(lua_phase), Some(used.clone()));
+                let chunk = self.chunk(script)?;
+                let config = self.config(used)?;
+                session.call(&mut ex, lua_phase, &chunk, &[Arg::Handle(&config.0), Arg::Handle(&config.1)])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn chunk(&self, script: &Arc<Script>) -> Result<Chunk<Exchange>, ScriptError> {
+        if let Some(chunk) = self.chunks.borrow().get(&script.id) {
+            return Ok(chunk.clone());
+        }
+        let chunk = self.vm.load(script.chunk_name, &script.source)?;
+        self.chunks.borrow_mut().insert(script.id, chunk.clone());
+        Ok(chunk)
+    }
+
+    fn config(&self, used: &Arc<PluginUse>) -> Result<Rc<Config>, ScriptError> {
+        if let Some(config) = self.configs.borrow().get(&used.id) {
+            return Ok(config.clone());
+        }
+        let config = Rc::new((self.vm.table(&used.config.0)?, self.vm.table(&used.meta)?));
+        self.configs.borrow_mut().insert(used.id, config.clone());
+        Ok(config)
+    }
+
+    /// Drops what was loaded for scripts and uses that a later table no longer has. They are loaded again where an
+    /// old request still needs one, so dropping all beyond a bound is enough.
+    fn forget_dead(&self) {
+        const LOADED_MAX: usize = 4096;
+        if self.chunks.borrow().len() > LOADED_MAX {
+            self.chunks.borrow_mut().clear();
+        }
+        if self.configs.borrow().len() > LOADED_MAX {
+            self.configs.borrow_mut().clear();
+        }
+    }
+}
+
+/// The sources of a scope's modules by name.
+pub type Modules = BTreeMap<String, Arc<str>>;

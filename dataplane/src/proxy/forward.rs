@@ -1,0 +1,168 @@
+//! The request as it goes upstream: target, hop-by-hop headers dropped, X-Forwarded-* and the like as ingress-nginx
+//! sends them.
+
+use std::io::Write;
+
+use http1::{Framing, Headers};
+
+use crate::exchange::Exchange;
+use crate::exchange::out::decimal;
+use crate::upstream::{h1, h2};
+
+/// Headers of the client that are not passed on: they belong to its hop, or are written anew below.
+fn is_ours(name: &[u8]) -> bool {
+    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        2 => is(b"te"),
+        4 => is(b"host"),
+        6 => is(b"expect"),
+        7 => is(b"upgrade") || is(b"trailer"),
+        8 => is(b"x-scheme"),
+        9 => is(b"x-real-ip"),
+        10 => is(b"connection") || is(b"keep-alive"),
+        12 => is(b"x-request-id"),
+        14 => is(b"content-length"),
+        15 => is(b"x-forwarded-for"),
+        16 => is(b"x-forwarded-host") || is(b"x-forwarded-port") || is(b"proxy-connection"),
+        17 => is(b"x-forwarded-proto") || is(b"transfer-encoding"),
+        18 => is(b"x-forwarded-scheme"),
+        24 => is(b"x-original-forwarded-for"),
+        _ => false,
+    }
+}
+
+/// The target that goes upstream: as the client sent it, unless a script or normalisation changed it.
+pub(super) fn target(ex: &Exchange) -> Vec<u8> {
+    let head = &ex.req.head;
+    let sent = &head.target[head.path_start..];
+    if !ex.req.path_changed && !ex.req.args_changed {
+        return if sent.is_empty() { b"/".to_vec() } else { sent.to_vec() };
+    }
+    let mut target = if ex.req.path_changed {
+        routing::path::encode(&ex.req.path)
+    } else {
+        routing::path::split_target(sent).0.to_vec()
+    };
+    if let Some(args) = ex.req.args.as_deref().filter(|a| !a.is_empty()) {
+        target.push(b'?');
+        target.extend_from_slice(args);
+    }
+    target
+}
+
+/// Hands every header of the upstream request to `emit`, but for framing and `Connection`.
+fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
+    ex.request_id();
+    let req = &ex.req;
+    let sent = &req.head.headers;
+    emit(b"Host", req.head.authority.as_deref().or_else(|| sent.get(b"host")).unwrap_or(req.host.as_bytes()));
+    emit(b"X-Request-ID", req.id.as_deref().unwrap_or_default().as_bytes());
+    let mut ip = [0; 48];
+    let ip = print(&mut ip, req.client.ip());
+    emit(b"X-Real-IP", ip);
+    let trusted = ex.worker.snapshot(|s| {
+        let http = &s.settings.http;
+        http.use_forwarded_headers && http.trusted_proxies.iter().any(|c| c.contains(ex.conn.peer.ip()))
+    });
+    match sent.get(b"x-forwarded-for") {
+        Some(list) if trusted => {
+            let mut both = list.to_vec();
+            both.extend_from_slice(b", ");
+            let mut peer = [0; 48];
+            both.extend_from_slice(print(&mut peer, ex.conn.peer.ip()));
+            emit(b"X-Forwarded-For", &both);
+        }
+        Some(list) => {
+            emit(b"X-Forwarded-For", ip);
+            // What an untrusted client claimed is passed on under a name that nothing trusts.
+            emit(b"X-Original-Forwarded-For", list);
+        }
+        None => emit(b"X-Forwarded-For", ip),
+    }
+    emit(b"X-Forwarded-Host", req.host.as_bytes());
+    let mut port = [0; 20];
+    emit(b"X-Forwarded-Port", decimal(u64::from(ex.conn.local.port()), &mut port));
+    let scheme = req.scheme.as_bytes();
+    emit(b"X-Forwarded-Proto", scheme);
+    emit(b"X-Forwarded-Scheme", scheme);
+    emit(b"X-Scheme", scheme);
+    let named = sent.get(b"connection").filter(|v| has_more_than_usual(v));
+    for (name, value) in sent.iter() {
+        if !is_ours(name) && !named.is_some_and(|list| lists(list, name)) {
+            emit(name, value);
+        }
+    }
+}
+
+fn print(buf: &mut [u8; 48], what: impl std::fmt::Display) -> &[u8] {
+    let mut at = &mut buf[..];
+    // An IP address never needs more than 45 bytes.
+    let _ = write!(at, "{what}");
+    let left = at.len();
+    &buf[..buf.len() - left]
+}
+
+/// `Connection` lists further headers of the hop beside the usual words.
+fn has_more_than_usual(value: &[u8]) -> bool {
+    !(value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close") || value.eq_ignore_ascii_case(b"upgrade"))
+}
+
+fn lists(list: &[u8], name: &[u8]) -> bool {
+    list.split(|b| *b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(name))
+}
+
+/// Whether the client asks for another protocol, and which.
+fn upgrade(ex: &Exchange) -> Option<&[u8]> {
+    ex.req.head.upgrade.then(|| ex.req.head.headers.get(b"upgrade")).flatten()
+}
+
+/// Queues the head on an HTTP/1.1 connection.
+pub(super) fn write_h1(ex: &mut Exchange, up: &mut h1::Connection, framing: Framing) {
+    let mut out = std::mem::take(&mut up.out);
+    out.extend_from_slice(ex.req.head.method.as_str().as_bytes());
+    out.push(b' ');
+    if ex.req.path_changed || ex.req.args_changed {
+        out.extend_from_slice(&target(ex));
+    } else {
+        let sent = &ex.req.head.target[ex.req.head.path_start..];
+        out.extend_from_slice(if sent.is_empty() { b"/" } else { sent });
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    headers(ex, |name, value| line(&mut out, name, value));
+    match framing {
+        Framing::Length(n) => line(&mut out, b"Content-Length", decimal(n, &mut [0; 20])),
+        Framing::Chunked | Framing::UntilClose => {
+            line(&mut out, b"Transfer-Encoding", b"chunked");
+            up.chunked = true;
+        }
+        Framing::None => {}
+    }
+    if let Some(protocol) = upgrade(ex) {
+        line(&mut out, b"Connection", b"upgrade");
+        line(&mut out, b"Upgrade", protocol);
+    }
+    out.extend_from_slice(b"\r\n");
+    up.out = out;
+}
+
+fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Hands the head to an HTTP/2 stream.
+pub(super) fn write_h2(ex: &mut Exchange, up: &mut h2::Stream, framing: Framing) {
+    let target = target(ex);
+    let mut fields = Headers::new();
+    headers(ex, |name, value| fields.push(name, value));
+    if ex.req.head.headers.get(b"te").is_some_and(|te| lists(te, b"trailers")) {
+        // gRPC needs it, and it is the one value that HTTP/2 allows.
+        fields.push(b"te", b"trailers");
+    }
+    if let Framing::Length(n) = framing {
+        fields.push(b"content-length", decimal(n, &mut [0; 20]));
+    }
+    up.head(&ex.req.head.method, &target, &fields, matches!(framing, Framing::None | Framing::Length(0)));
+}

@@ -1,0 +1,79 @@
+//! The upstream's response as it goes to the client.
+
+use std::time::Duration;
+
+use http1::{Framing, ResponseHead};
+
+use crate::downstream::{Client, h1};
+use crate::error::{Error, Kind, Result};
+use crate::exchange::{Exchange, Out};
+use crate::life::Ended;
+use crate::upstream::Connection;
+
+/// Headers of the upstream's hop.
+fn is_hop(name: &[u8]) -> bool {
+    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        7 => is(b"upgrade"),
+        10 => is(b"connection") || is(b"keep-alive"),
+        14 => is(b"content-length"),
+        16 => is(b"proxy-connection"),
+        17 => is(b"transfer-encoding"),
+        _ => false,
+    }
+}
+
+/// Takes over the head, runs the header filters, queues it. True: the body passes as it is, no filter looks at it.
+pub(super) fn start(ex: &mut Exchange, head: &mut ResponseHead) -> Result<bool> {
+    let resp = &mut ex.resp;
+    resp.status = head.status;
+    resp.reason = Some(std::mem::take(&mut head.reason));
+    resp.from_upstream = true;
+    resp.content_length = match head.framing {
+        Framing::Length(n) => Some(n),
+        Framing::None if ex.req.head.method == http1::Method::Head => declared(head),
+        Framing::None => Some(0),
+        Framing::Chunked | Framing::UntilClose => None,
+    };
+    for (name, value) in head.headers.iter() {
+        if !is_hop(name) {
+            resp.headers.push(name, value);
+        }
+    }
+    // Filters see the length as a header, and clear it to change the body.
+    if let Some(n) = resp.content_length.filter(|_| head.status != 204 && head.status != 304) {
+        resp.headers.push(b"Content-Length", crate::exchange::out::decimal(n, &mut [0; 20]));
+    }
+    resp.content_length = None;
+    crate::respond::start(ex).map_err(|e| Error::new(Kind::Script, e.to_string()))?;
+    let filtered = ex.route.as_ref().is_some_and(|r| !r.plan.body_filter.is_empty());
+    Ok(!filtered)
+}
+
+/// A HEAD response's Content-Length, which no body follows.
+fn declared(head: &ResponseHead) -> Option<u64> {
+    head.headers.get(b"content-length").and_then(|v| std::str::from_utf8(v).ok()?.trim().parse().ok())
+}
+
+/// `101 Switching Protocols`: the head goes to the client as it is, then bytes go both ways.
+pub(super) async fn tunnel(ex: &mut Exchange, client: &mut Client<'_>, up: Connection, head: ResponseHead, idle: Duration) -> Result<Ended> {
+    let Client::H1(client) = client else {
+        return Err(Error::new(Kind::UpstreamProtocol, "the endpoint switched protocols over HTTP/2"));
+    };
+    let Connection::H1(mut up) = up else {
+        return Err(Error::new(Kind::UpstreamProtocol, "the endpoint switched protocols over HTTP/2"));
+    };
+    if !ex.req.head.upgrade {
+        return Err(Error::new(Kind::UpstreamProtocol, "the endpoint switched protocols unasked"));
+    }
+    ex.resp.status = 101;
+    (ex.resp.head_sent, ex.resp.from_upstream) = (true, true);
+    if let Out::H1(out) = &mut ex.out {
+        http1::encode_response(&mut out.bytes, http1::Version::Http11, 101, None, &head.headers);
+        out.keep_alive = false;
+    }
+    Client::H1(client).flush(ex).await?;
+    ex.resp.body_bytes = h1::tunnel(client, &mut up.io, &mut up.buf, idle).await;
+    ex.resp.ended = true;
+    Ok(Ended::Tunnelled)
+}

@@ -1,0 +1,90 @@
+//! Upstreams: which endpoint a request goes to, the connection it goes over, and HTTP on that connection.
+
+use std::task::{Context, Poll};
+
+use http1::{Headers, Method, ResponseHead};
+
+use crate::error::Result;
+
+pub mod balance;
+pub mod connect;
+pub mod h1;
+pub mod h2;
+pub mod pool;
+
+pub use pool::Pools;
+
+/// A connection that carries one exchange's request to an endpoint.
+pub enum Connection {
+    /// HTTP/1.1, plain or TLS.
+    H1(Box<h1::Connection>),
+    /// A stream of a shared HTTP/2 connection.
+    H2(Box<h2::Stream>),
+}
+
+/// What came in of a response's body.
+#[derive(Debug)]
+pub enum DataEvent {
+    /// Bytes went to the sink.
+    Data,
+    /// The body is complete; trailers if there were any.
+    End(Option<Headers>),
+}
+
+impl Connection {
+    /// Queues body bytes of the request.
+    pub fn queue_data(&mut self, data: &[u8]) {
+        match self {
+            Self::H1(c) => c.queue_data(data),
+            Self::H2(s) => s.queue_data(data),
+        }
+    }
+
+    /// Queues the request's end.
+    pub fn queue_end(&mut self) {
+        match self {
+            Self::H1(c) => c.queue_end(),
+            Self::H2(s) => s.queue_end(),
+        }
+    }
+
+    /// Bytes that wait to be written.
+    pub fn queued(&self) -> usize {
+        match self {
+            Self::H1(c) => c.queued(),
+            Self::H2(s) => s.queued(),
+        }
+    }
+
+    /// Writes what is queued; ready when all of it is written.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match self {
+            Self::H1(c) => c.poll_write(cx),
+            Self::H2(s) => s.poll_write(cx),
+        }
+    }
+
+    /// Reads a response head (interim ones too).
+    pub fn poll_head(&mut self, cx: &mut Context<'_>, method: &Method, head: &mut ResponseHead) -> Poll<Result<()>> {
+        match self {
+            Self::H1(c) => c.poll_head(cx, method, head),
+            Self::H2(s) => s.poll_head(cx, head),
+        }
+    }
+
+    /// Reads a piece of the response's body and lends it to `sink`.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>, sink: &mut impl FnMut(&[u8])) -> Poll<Result<DataEvent>> {
+        match self {
+            Self::H1(c) => c.poll_data(cx, sink),
+            Self::H2(s) => s.poll_data(cx, sink),
+        }
+    }
+
+    /// Whether any byte of the request may have reached the endpoint.
+    pub fn sent_any(&self) -> bool {
+        match self {
+            Self::H1(c) => c.sent_any(),
+            Self::H2(s) => s.sent_any(),
+        }
+    }
+}

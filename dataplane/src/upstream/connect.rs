@@ -1,0 +1,107 @@
+//! Opening connections to endpoints.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use routing::value::UpstreamProtocol;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+
+use super::pool::PoolKey;
+use super::{Connection, h1};
+use crate::error::{Error, Kind, Result};
+use crate::exchange::Exchange;
+use crate::io::Io;
+use crate::table::Upstream;
+
+/// How long a resolved ExternalName is used. The system's resolver gives no TTL; nginx's default for a name without
+/// one would be as short.
+const NAME_LIFETIME: Duration = Duration::from_secs(5);
+
+/// Names kept at once; they come from the table, so this only guards against churn.
+const NAMES_MAX: usize = 1024;
+
+/// Resolved names of ExternalName Services.
+#[derive(Default)]
+pub struct Names(RefCell<HashMap<String, (Instant, Rc<[SocketAddr]>)>>);
+
+/// A connection for one request, from the pool or new. The bool: it was used before.
+pub async fn connect(ex: &Exchange, upstream: &Upstream, address: SocketAddr, timeout: Duration) -> Result<(Connection, PoolKey, bool)> {
+    let tls = match &upstream.spec.protocol {
+        UpstreamProtocol::Https { server_name, verify } => {
+            Some((server_name.clone().unwrap_or_else(|| ex.req.host.clone()), *verify))
+        }
+        UpstreamProtocol::Http | UpstreamProtocol::H2c => None,
+    };
+    let key = PoolKey { address, tls };
+    if upstream.spec.protocol == UpstreamProtocol::H2c {
+        let (stream, reused) = super::h2::open(ex, address, timeout).await?;
+        return Ok((Connection::H2(Box::new(stream)), key, reused));
+    }
+    if let Some(connection) = ex.worker.pools.take(&key).await {
+        return Ok((Connection::H1(connection), key, true));
+    }
+    let connecting = async {
+        let tcp = open_tcp(address).await?;
+        match &key.tls {
+            None => Ok(Io::Plain(tcp)),
+            Some((name, verify)) => open_tls(ex, tcp, address.ip(), name, *verify).await,
+        }
+    };
+    let io = within(timeout, address, connecting).await?;
+    Ok((Connection::H1(Box::new(h1::Connection::new(io))), key, false))
+}
+
+/// A TCP connection without Nagle's delay.
+pub async fn open_tcp(address: SocketAddr) -> Result<TcpStream> {
+    let failed = |e: std::io::Error| Error::retriable(Kind::Connect, format!("connect to {address}: {e}"));
+    let tcp = TcpStream::connect(address).await.map_err(failed)?;
+    tcp.set_nodelay(true).map_err(failed)?;
+    Ok(tcp)
+}
+
+/// Gives `connecting` so long.
+pub async fn within<T>(timeout: Duration, address: SocketAddr, connecting: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(timeout, connecting).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::retriable(Kind::ConnectTimeout, format!("connect to {address}: no answer in time"))),
+    }
+}
+
+async fn open_tls(ex: &Exchange, tcp: TcpStream, ip: IpAddr, name: &str, verify: bool) -> Result<Io> {
+    let connector = crate::tls::connector(&ex.worker, verify);
+    let name = ServerName::try_from(name.to_owned()).unwrap_or_else(|_| ServerName::from(ip));
+    let tls = connector
+        .connect(name, tcp)
+        .await
+        .map_err(|e| Error::retriable(Kind::Connect, format!("TLS with {ip}: {e}")))?;
+    Ok(Io::Client(Box::new(tls)))
+}
+
+impl Names {
+    /// The addresses of `name:port`.
+    pub async fn resolve(&self, name: &str) -> Result<Rc<[SocketAddr]>> {
+        if let Some((at, found)) = self.0.borrow().get(name)
+            && at.elapsed() < NAME_LIFETIME
+        {
+            return Ok(found.clone());
+        }
+        let found = tokio::net::lookup_host(name)
+            .await
+            .map_err(|e| Error::new(Kind::Connect, format!("the name {name} does not resolve: {e}")))?;
+        // The controller refuses loopback names; this refuses names that lead there (SSRF).
+        let found: Rc<[SocketAddr]> = found.filter(|a| !a.ip().is_loopback() && !a.ip().is_unspecified()).collect();
+        if found.is_empty() {
+            return Err(Error::new(Kind::Connect, format!("the name {name} has no usable address")));
+        }
+        let mut names = self.0.borrow_mut();
+        if names.len() >= NAMES_MAX {
+            names.clear();
+        }
+        names.insert(name.to_owned(), (Instant::now(), found.clone()));
+        Ok(found)
+    }
+}
