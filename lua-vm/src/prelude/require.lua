@@ -1,0 +1,65 @@
+-- `require` in Lua, so that a module's top level may wait, which a C function below it would forbid.
+-- Order: loaded, the VM's modules, package.preload (ours), and in a trusted VM package.path before ours, so that a
+-- user's own copy of a library wins.
+local P = ...
+setfenv(1, P.env)
+local module_source, trusted = P.C.module_source, P.trusted
+local type, error, load, tostring = type, error, load, tostring
+local package, loaded, preload, loaders = package, package.loaded, package.preload, package.loaders
+local G = _G
+
+if P.package_path then package.path = P.package_path end
+local ours = {}
+for name, loader in next, preload do
+  ours[name] = loader
+end
+P.ours = ours
+
+local function find(name)
+  local source = module_source(name)
+  if source then
+    local f, err = load(source, "=" .. name, "t", G)
+    if not f then error("error loading module '" .. name .. "':\n\t" .. err, 0) end
+    return f
+  end
+  local loader = preload[name]
+  if loader and loader ~= ours[name] then return loader end
+  local tried = "\n\tno field package.preload['" .. name .. "']"
+  if trusted then
+    for i = 2, #loaders do
+      local f = loaders[i](name)
+      if type(f) == "function" then return f end
+      if type(f) == "string" then tried = tried .. f end
+    end
+  end
+  loader = ours[name]
+  if loader then return loader end
+  local why = P.refused and P.refused[name]
+  error("module '" .. name .. "' not found:" .. (why and " " .. why or tried), 0)
+end
+
+local sentinel = {}
+
+local function require(name)
+  local t = type(name)
+  if t == "number" then name = tostring(name) elseif t ~= "string" then
+    error("bad argument #1 to 'require' (string expected, got " .. (name == nil and "no value" or t) .. ")", 2)
+  end
+  local module = loaded[name]
+  if module ~= nil then
+    if module == sentinel then error("loop or previous error loading module '" .. name .. "'", 2) end
+    return module
+  end
+  local loader = find(name)
+  loaded[name] = sentinel
+  local result = loader(name)
+  if result ~= nil then
+    loaded[name] = result
+  elseif loaded[name] == sentinel then
+    loaded[name] = true
+  end
+  local module = loaded[name]
+  return module
+end
+P.require = require
+G.require = require

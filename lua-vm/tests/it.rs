@@ -1,0 +1,5 @@
+//! The VM as a host sees it.
+#[path = "it/basics.rs"]
+mod basics;
+#[path = "it/fake.rs"]
+mod fake;
