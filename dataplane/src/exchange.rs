@@ -95,6 +95,8 @@ pub struct Request {
     pub head_bytes: usize,
     /// The request came over HTTP/2.
     pub http2: bool,
+    /// Counts the requests of its connection, from 1; `$connection_requests`.
+    pub serial: u64,
 }
 
 /// Our part.
@@ -112,6 +114,8 @@ pub struct Response {
     pub head_sent: bool,
     /// The body was ended (`ngx.eof`, or the end of it).
     pub ended: bool,
+    /// Size of the head on the wire, once it is queued (HTTP/1.1 only).
+    pub head_bytes: u64,
     /// Body bytes that went out, before transfer coding.
     pub body_bytes: u64,
     /// No body whatever the headers say: HEAD, 204, 304.
@@ -201,6 +205,7 @@ impl Request {
             raw_head: Vec::new(),
             head_bytes: 0,
             http2: false,
+            serial: 1,
         }
     }
 

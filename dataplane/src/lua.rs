@@ -58,12 +58,15 @@ pub struct LuaState {
     pub op: Option<Op>,
     /// `ngx.arg` of body_filter.
     pub arg: FilterArg,
-    /// Variables that plugins declare (`spec.variables`), with what scripts wrote: name and value.
-    pub vars: Vec<(String, Vec<u8>)>,
+    /// What scripts wrote to variables that plugins declare (`spec.variables`), whose initial values the plan has.
+    /// None: cleared.
+    pub vars: Vec<(String, Option<Vec<u8>>)>,
     /// The peer that a balancer script chose for the next try.
     pub peer: Option<SocketAddr>,
     /// Tries that a balancer script granted beyond the first (`set_more_tries`).
     pub more_tries: u32,
+    /// Connect, send and read time-outs that a balancer script set for the next try (`set_timeouts`); none: the route's.
+    pub timeouts: [Option<Duration>; 3],
     /// Where host methods build the values that they lend to Lua.
     pub scratch: Vec<u8>,
     /// The script called `ngx.eof()`.

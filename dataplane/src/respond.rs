@@ -118,7 +118,9 @@ fn queue_head(ex: &mut Exchange) {
     resp.headers.remove(b"transfer-encoding");
     resp.headers.remove(b"connection");
     resp.headers.remove(b"keep-alive");
+    let queued = ex.out.queued();
     ex.out.head(status, resp.reason.as_deref(), &mut resp.headers, resp.content_length, bodyless);
+    resp.head_bytes = (ex.out.queued() - queued) as u64;
     resp.head_sent = true;
 }
 

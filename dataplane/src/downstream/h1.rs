@@ -129,6 +129,7 @@ impl Connection {
 
     /// The parsed head becomes the exchange's request.
     fn begin(&mut self, worker: &Worker, ex: &mut Exchange) {
+        ex.req.serial = self.requests;
         let head = &ex.req.head;
         self.decoder = BodyDecoder::new(head.framing);
         self.wants_continue = head.expect_continue;
