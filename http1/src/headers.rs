@@ -180,18 +180,18 @@ impl Headers {
     /// The fast path: every line is `Name: value\r\n` to the byte, so the arena is one copy. `None`: some line is not.
     fn take_lines(&mut self, lines: &[u8], fields: &[httparse::Header<'_>]) -> Option<()> {
         let base = lines.as_ptr() as usize;
-        self.entries.reserve(fields.len());
         let mut start = 0;
-        for field in fields {
+        self.entries.resize(fields.len(), Entry { start: 0, name: 0, value: 0 });
+        for (field, entry) in fields.iter().zip(&mut self.entries) {
             let (name, value) = (field.name.len(), field.value.len());
             let value_start = start + name + 2;
             let end = value_start + value;
             let in_place =
-                field.name.as_ptr() as usize - base == start && field.value.as_ptr() as usize - base == value_start;
+                field.name.as_ptr() as usize == base + start && field.value.as_ptr() as usize == base + value_start;
             if !in_place || lines.get(value_start - 1) != Some(&b' ') || lines.get(end) != Some(&b'\r') {
                 return None;
             }
-            self.entries.push(Entry { start: start as u32, name: name as u32, value: value as u32 });
+            *entry = Entry { start: start as u32, name: name as u32, value: value as u32 };
             start = end + 2;
         }
         if start != lines.len() {
@@ -227,10 +227,9 @@ impl Headers {
         let (start, line) = (self.arena.len(), name.len() + value.len() + Entry::EXTRA);
         assert!(start + line <= u32::MAX as usize, "callers bound what they put into a head far below 4 GiB");
         self.arena.reserve(line);
-        self.arena.extend_from_slice(name);
-        self.arena.extend_from_slice(b": ");
-        self.arena.extend_from_slice(value);
-        self.arena.extend_from_slice(b"\r\n");
+        for part in [name, b": ", value, b"\r\n"] {
+            self.arena.extend_from_slice(part);
+        }
         self.live += line;
         Some(Entry { start: start as u32, name: name.len() as u32, value: value.len() as u32 })
     }
@@ -271,7 +270,9 @@ impl Headers {
         rest.iter().position(|entry| self.is_named(*entry, name)).map(|at| at + from)
     }
 
+    #[inline(always)]
     fn is_named(&self, entry: Entry, name: &[u8]) -> bool {
+        // The length is in the entry, and tells most names apart without a look at the arena.
         entry.name as usize == name.len() && self.name(entry).eq_ignore_ascii_case(name)
     }
 

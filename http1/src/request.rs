@@ -107,7 +107,7 @@ fn read(buf: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<Option<us
     head.method = Method::from_bytes(method.as_bytes()).ok_or(Fault::RequestLine)?;
     head.version = Version::from_minor(minor);
     take_target(target.as_bytes(), head)?;
-    take_fields(head)?;
+    take_fields(parsed.headers, head)?;
     Ok(Some(skipped + size))
 }
 
@@ -188,8 +188,8 @@ fn take_absolute(target: &[u8], head: &mut RequestHead) -> Result<(), Fault> {
     Ok(())
 }
 
-fn take_fields(head: &mut RequestHead) -> Result<(), Fault> {
-    let fields = Fields::scan(&head.headers)?;
+fn take_fields(parsed: &[httparse::Header<'_>], head: &mut RequestHead) -> Result<(), Fault> {
+    let fields = Fields::scan(parsed)?;
     match fields.host {
         Some(host) if !is_host(host) => return Err(Fault::Host),
         None if head.version == Version::Http11 => return Err(Fault::NoHost),

@@ -89,7 +89,7 @@ fn read(buf: &[u8], limits: &Limits, asked: &Method, head: &mut ResponseHead) ->
     head.status = status;
     head.version = Version::from_minor(minor);
     take_reason(clipped, head);
-    take_fields(asked, head)?;
+    take_fields(parsed.headers, asked, head)?;
     Ok(Some(size))
 }
 
@@ -122,8 +122,8 @@ fn take_reason(head_bytes: &[u8], head: &mut ResponseHead) {
 }
 
 /// RFC 9112 section 6.3, in its order.
-fn take_fields(asked: &Method, head: &mut ResponseHead) -> Result<(), Fault> {
-    let fields = Fields::scan(&head.headers)?;
+fn take_fields(parsed: &[httparse::Header<'_>], asked: &Method, head: &mut ResponseHead) -> Result<(), Fault> {
+    let fields = Fields::scan(parsed)?;
     let declared = fields.framing(head.version)?;
     let tunnel = *asked == Method::Connect && (200..300).contains(&head.status);
     let never = head.status < 200 || head.status == 204;
