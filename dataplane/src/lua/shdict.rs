@@ -6,15 +6,15 @@
 //! `empty key`, `bad value type`, a negative `exptime`) is [`check_key`], [`ttl_ms`] and the variants of [`DictError`].
 //!
 //! What differs, and why:
-//! - A dict of 2 MiB or more has several locks, so that workers do not wait for each other; the least recently used
-//!   entry is then that of the new key's shard. Smaller dicts have one lock and one exact order.
+//! - A dict of 2 MiB or more has several locks, so that workers do not wait for each other; the entry
+//!   evicted is then the least recently used of the fullest part. Smaller dicts have one lock and one exact order.
 //! - Memory is taken as entries come, and counted per entry with its overhead, where nginx rounds up to slab sizes.
 //!   `free_space` is therefore what is left, not the number of wholly free pages.
 //!
 //! The time is an argument of each call: the caller has it at hand, and tests need not wait.
 
 use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod entry;
@@ -26,7 +26,7 @@ mod slab;
 #[cfg(test)]
 mod tests;
 
-use memory::{Memory, Room};
+use memory::{Account, Memory, Room};
 use shard::Shard;
 
 pub use registry::{Dicts, Refused};
@@ -199,7 +199,12 @@ pub fn ttl_ms(seconds: f64) -> i64 {
 
 /// One lock's part of a dict, on cache lines of its own.
 #[repr(align(128))]
-struct Locked(Mutex<Shard>);
+#[derive(Default)]
+struct Locked {
+    shard: Mutex<Shard>,
+    /// Bytes of its entries.
+    used: AtomicUsize,
+}
 
 /// A dict. All times are milliseconds since the epoch.
 pub struct Dict {
@@ -218,7 +223,7 @@ impl Dict {
     }
 
     fn with_shards(capacity: usize, shards: usize) -> Self {
-        let shards = (0..shards).map(|_| Locked(Mutex::new(Shard::default()))).collect();
+        let shards = (0..shards).map(|_| Locked::default()).collect();
         Self { shards, hasher: RandomState::new(), memory: Memory::new(capacity) }
     }
 
@@ -227,8 +232,8 @@ impl Dict {
     /// # Errors
     /// [`DictError::ValueIsAList`]
     pub fn get(&self, key: &[u8], now: u64, out: &mut Vec<u8>) -> Result<Option<Found>, DictError> {
-        let (mut shard, hash) = self.lock(key);
-        shard.drop_expired(&self.memory, now, None);
+        let (mut shard, hash, account) = self.lock(key);
+        shard.drop_expired(account, now, None);
         shard.get(hash, key, now, false, out)
     }
 
@@ -237,7 +242,7 @@ impl Dict {
     /// # Errors
     /// [`DictError::ValueIsAList`]
     pub fn get_stale(&self, key: &[u8], now: u64, out: &mut Vec<u8>) -> Result<Option<Found>, DictError> {
-        let (mut shard, hash) = self.lock(key);
+        let (mut shard, hash, _) = self.lock(key);
         shard.get(hash, key, now, true, out)
     }
 
@@ -259,9 +264,9 @@ impl Dict {
 
     /// `delete`
     pub fn delete(&self, key: &[u8], now: u64) {
-        let (mut shard, hash) = self.lock(key);
-        shard.drop_expired(&self.memory, now, None);
-        shard.delete(hash, key, &self.memory);
+        let (mut shard, hash, account) = self.lock(key);
+        shard.drop_expired(account, now, None);
+        shard.delete(hash, key, account);
     }
 
     /// `incr`: the new value, and whether entries were evicted. A key that is not there gets `init + by` and
@@ -294,9 +299,9 @@ impl Dict {
     pub fn push(&self, end: End, key: &[u8], value: Put<'_>, now: u64) -> Result<usize, DictError> {
         check_key(key)?;
         let item = entry::Item::new(value).ok_or(DictError::BadValueType)?;
-        let (mut shard, hash) = self.lock(key);
-        shard.drop_expired(&self.memory, now, None);
-        shard.push(end, hash, key, item, now, &self.memory)
+        let (mut shard, hash, account) = self.lock(key);
+        shard.drop_expired(account, now, None);
+        shard.push(end, hash, key, item, now, account)
     }
 
     /// `lpop`, `rpop`: the value taken off. The bytes of a string replace what is in `out`.
@@ -304,9 +309,9 @@ impl Dict {
     /// # Errors
     /// [`DictError::ValueNotAList`]
     pub fn pop(&self, end: End, key: &[u8], now: u64, out: &mut Vec<u8>) -> Result<Option<Got>, DictError> {
-        let (mut shard, hash) = self.lock(key);
-        shard.drop_expired(&self.memory, now, None);
-        shard.pop(end, hash, key, now, out, &self.memory)
+        let (mut shard, hash, account) = self.lock(key);
+        shard.drop_expired(account, now, None);
+        shard.pop(end, hash, key, now, out, account)
     }
 
     /// `llen`: 0 if there is no list.
@@ -314,8 +319,8 @@ impl Dict {
     /// # Errors
     /// [`DictError::ValueNotAList`]
     pub fn llen(&self, key: &[u8], now: u64) -> Result<usize, DictError> {
-        let (mut shard, hash) = self.lock(key);
-        shard.drop_expired(&self.memory, now, None);
+        let (mut shard, hash, account) = self.lock(key);
+        shard.drop_expired(account, now, None);
         shard.llen(hash, key, now)
     }
 
@@ -325,7 +330,7 @@ impl Dict {
     /// # Errors
     /// [`DictError::NotFound`]
     pub fn ttl(&self, key: &[u8], now: u64) -> Result<i64, DictError> {
-        let (shard, hash) = self.lock(key);
+        let (shard, hash, _) = self.lock(key);
         shard.ttl(hash, key, now)
     }
 
@@ -335,15 +340,15 @@ impl Dict {
     /// # Errors
     /// [`DictError::NotFound`]
     pub fn expire(&self, key: &[u8], ttl: i64, now: u64) -> Result<(), DictError> {
-        let (mut shard, hash) = self.lock(key);
+        let (mut shard, hash, _) = self.lock(key);
         shard.expire(hash, key, expiry(ttl, now))
     }
 
     /// `flush_all`: everything's time is over; the memory is freed as room is needed, or by `flush_expired`. Costs the
     /// same whatever the dict holds.
     pub fn flush_all(&self, now: u64) {
-        for shard in &mut self.lock_all() {
-            shard.flush_all(&self.memory, now);
+        for (index, shard) in self.lock_all().iter_mut().enumerate() {
+            shard.flush_all(self.account(index), now);
         }
     }
 
@@ -351,8 +356,8 @@ impl Dict {
     pub fn flush_expired(&self, max: usize, now: u64) -> usize {
         let max = if max == 0 { usize::MAX } else { max };
         let mut freed = 0;
-        for shard in &mut self.lock_all() {
-            freed += shard.flush_expired(max - freed, &self.memory, now);
+        for (index, shard) in self.lock_all().iter_mut().enumerate() {
+            freed += shard.flush_expired(max - freed, self.account(index), now);
             if freed == max {
                 break;
             }
@@ -388,15 +393,17 @@ impl Dict {
     /// Changes the capacity. Entries stay, but those used least recently if they do not fit.
     pub fn resize(&self, capacity: usize, now: u64) {
         self.memory.set_capacity(capacity.max(MIN_CAPACITY));
-        let mut at = 0;
-        while self.memory.is_over() && self.evict_one(at..at + self.shards.len(), now) {
-            at += 1;
-        }
+        while self.memory.is_over() && self.evict_from_fullest(None, now) {}
     }
 
-    fn lock(&self, key: &[u8]) -> (MutexGuard<'_, Shard>, u32) {
+    fn lock(&self, key: &[u8]) -> (MutexGuard<'_, Shard>, u32, Account<'_>) {
         let hash = self.hasher.hash_one(key);
-        (self.lock_shard(self.index(hash)), hash as u32)
+        let index = self.index(hash);
+        (self.lock_shard(index), hash as u32, self.account(index))
+    }
+
+    fn account(&self, index: usize) -> Account<'_> {
+        Account { memory: &self.memory, own: &self.shards[index].used, shards: self.shards.len() }
     }
 
     /// The shard is chosen by the upper half of the hash, the bucket in it by the lower.
@@ -406,7 +413,7 @@ impl Dict {
 
     fn lock_shard(&self, index: usize) -> MutexGuard<'_, Shard> {
         // Nothing here panics between two changes that belong together, so a poisoned shard is whole.
-        self.shards[index].0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[index].shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All locks, always in the same order: no other call holds more than one.
@@ -415,8 +422,8 @@ impl Dict {
     }
 
     /// Runs `attempt` on the key's shard until it has the memory it needs or may evict no more. An attempt that
-    /// answers `None` has changed nothing but evicted all it could in its own shard: others give room, without the
-    /// lock of this one, and the attempt starts anew.
+    /// answers `None` has changed nothing (it may have evicted others): another shard gives room, without the lock of
+    /// this one, and the attempt starts anew.
     fn with_room<R>(
         &self,
         key: &[u8],
@@ -426,23 +433,25 @@ impl Dict {
     ) -> (R, bool) {
         let hash = self.hasher.hash_one(key);
         let index = self.index(hash);
-        let mut room = Room::new(&self.memory, evictions);
+        let account = self.account(index);
+        let mut room = Room::new(account, evictions);
         loop {
             let mut shard = self.lock_shard(index);
-            shard.drop_expired(&self.memory, now, None);
+            shard.drop_expired(account, now, None);
             if let Some(result) = attempt(&mut shard, hash as u32, &mut room) {
                 return (result, room.forced());
             }
             drop(shard);
-            // Not from its own shard: only the entry that is to be replaced is left there.
-            let evicted = self.evict_one(index + 1..index + self.shards.len(), now);
-            room.evicted_elsewhere(evicted);
+            room.evicted_elsewhere(self.evict_from_fullest(Some(index), now));
         }
     }
 
-    /// Evicts an entry from the first of these shards (counted around) that has one.
-    fn evict_one(&self, mut shards: Range<usize>, now: u64) -> bool {
-        shards.any(|at| self.lock_shard(at % self.shards.len()).evict(&self.memory, now, None))
+    /// Evicts an entry from the shard, other than `except`, that holds the most.
+    fn evict_from_fullest(&self, except: Option<usize>, now: u64) -> bool {
+        let others = (0..self.shards.len()).filter(|&index| Some(index) != except);
+        others
+            .max_by_key(|&index| self.shards[index].used.load(Relaxed))
+            .is_some_and(|index| self.lock_shard(index).evict(self.account(index), now, None))
     }
 }
 

@@ -30,26 +30,55 @@ impl Memory {
     }
 
     /// False if there is not as much left.
-    pub(super) fn take(&self, bytes: usize) -> bool {
+    fn take(&self, bytes: usize) -> bool {
         let capacity = self.capacity();
         self.used.fetch_update(Relaxed, Relaxed, |used| (used + bytes <= capacity).then_some(used + bytes)).is_ok()
     }
+}
 
-    pub(super) fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Relaxed);
+/// What a shard's calls take from and give back to: the dict's account and the shard's part of it.
+#[derive(Clone, Copy)]
+pub(super) struct Account<'a> {
+    pub(super) memory: &'a Memory,
+    /// Changed under the shard's lock only; read by others to find the fullest shard.
+    pub(super) own: &'a AtomicUsize,
+    /// Number of shards.
+    pub(super) shards: usize,
+}
+
+impl Account<'_> {
+    /// False if there is not as much left.
+    pub(super) fn take(self, bytes: usize) -> bool {
+        let taken = self.memory.take(bytes);
+        if taken {
+            self.own.store(self.own.load(Relaxed) + bytes, Relaxed);
+        }
+        taken
+    }
+
+    pub(super) fn give_back(self, bytes: usize) {
+        self.own.store(self.own.load(Relaxed) - bytes, Relaxed);
+        self.memory.used.fetch_sub(bytes, Relaxed);
+    }
+
+    /// With as many bytes more, the shard still has no more than its share of the capacity. When there is no room
+    /// then, another has more than its share: evictions there keep the shards about equally full, and with that the
+    /// entry evicted about the least recently used of all.
+    fn is_within_share(self, bytes: usize) -> bool {
+        self.own.load(Relaxed) + bytes <= self.memory.capacity() / self.shards
     }
 }
 
 /// How one call may make room for what it stores.
 pub(super) struct Room<'a> {
-    pub(super) memory: &'a Memory,
+    pub(super) account: Account<'a>,
     evictions_left: u32,
     forced: bool,
 }
 
 impl<'a> Room<'a> {
-    pub(super) fn new(memory: &'a Memory, evictions: u32) -> Self {
-        Self { memory, evictions_left: evictions, forced: false }
+    pub(super) fn new(account: Account<'a>, evictions: u32) -> Self {
+        Self { account, evictions_left: evictions, forced: false }
     }
 
     /// Entries were evicted.
@@ -59,6 +88,11 @@ impl<'a> Room<'a> {
 
     pub(super) fn may_evict(&self) -> bool {
         self.evictions_left > 0
+    }
+
+    /// For as many bytes more it is this shard's turn to evict.
+    pub(super) fn is_own_turn(&self, bytes: usize) -> bool {
+        !self.account.is_within_share(bytes)
     }
 
     pub(super) fn evicted(&mut self) {

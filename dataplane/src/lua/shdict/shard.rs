@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::entry::{ENTRY, Entry, Item, Key, List, Value};
-use super::memory::{Memory, Room};
+use super::memory::{Account, Room};
 use super::slab::{NONE, Slab};
 use super::{DictError, End, Found, Got, Put, Store};
 
@@ -33,7 +33,7 @@ impl Default for Shard {
 enum Acquired {
     Yes,
     No,
-    /// Not from this shard: it has nothing left to evict.
+    /// Another shard has to evict.
     NotHere,
 }
 
@@ -81,7 +81,7 @@ impl Shard {
             _ => {}
         }
         if value == Put::Nil {
-            found.inspect(|&at| self.remove(at, room.memory));
+            found.inspect(|&at| self.remove(at, room.account));
             return Some(Ok(()));
         }
         let need = ENTRY + Key::heap(key.len()) + Value::heap_of(value);
@@ -90,7 +90,7 @@ impl Shard {
             Acquired::NotHere => return None,
             Acquired::No => {
                 // OpenResty frees the old entry before it finds out, so that it is gone.
-                found.inspect(|&at| self.remove(at, room.memory));
+                found.inspect(|&at| self.remove(at, room.account));
                 return Some(Err(DictError::NoMemory));
             }
         }
@@ -104,9 +104,9 @@ impl Shard {
         Some(Ok(()))
     }
 
-    pub(super) fn delete(&mut self, hash: u32, key: &[u8], memory: &Memory) {
+    pub(super) fn delete(&mut self, hash: u32, key: &[u8], account: Account<'_>) {
         if let Some(at) = self.find(hash, key) {
-            self.remove(at, memory);
+            self.remove(at, account);
         }
     }
 
@@ -134,7 +134,7 @@ impl Shard {
             Acquired::Yes => {}
             Acquired::NotHere => return None,
             Acquired::No => {
-                found.inspect(|&at| self.remove(at, room.memory));
+                found.inspect(|&at| self.remove(at, room.account));
                 return Some(Err(DictError::NoMemory));
             }
         }
@@ -155,13 +155,13 @@ impl Shard {
         key: &[u8],
         item: Item,
         now: u64,
-        memory: &Memory,
+        account: Account<'_>,
     ) -> Result<usize, DictError> {
         let mut found = self.find(hash, key);
         if let Some(at) = found
             && !self.is_live(at, now)
         {
-            self.remove(at, memory);
+            self.remove(at, account);
             found = None;
         }
         let bytes = item.heap();
@@ -171,14 +171,14 @@ impl Shard {
                     self.touch(at);
                     return Err(DictError::ValueNotAList);
                 }
-                if !memory.take(bytes) {
+                if !account.take(bytes) {
                     self.touch(at);
                     return Err(DictError::NoMemory);
                 }
                 at
             }
             None => {
-                if !memory.take(ENTRY + Key::heap(key.len()) + List::BYTES + bytes) {
+                if !account.take(ENTRY + Key::heap(key.len()) + List::BYTES + bytes) {
                     return Err(DictError::NoMemory);
                 }
                 self.insert(hash, key, Value::List(Box::default()), 0, 0);
@@ -202,7 +202,7 @@ impl Shard {
         key: &[u8],
         now: u64,
         out: &mut Vec<u8>,
-        memory: &Memory,
+        account: Account<'_>,
     ) -> Result<Option<Got>, DictError> {
         let Some(at) = self.find(hash, key).filter(|&at| self.is_live(at, now)) else { return Ok(None) };
         self.touch(at);
@@ -213,11 +213,11 @@ impl Shard {
         };
         let got = item.map(|item| {
             list.heap -= item.heap();
-            memory.give_back(item.heap());
+            account.give_back(item.heap());
             item.read(out)
         });
         if list.items.is_empty() {
-            self.remove(at, memory);
+            self.remove(at, account);
         } else {
             shrink(&mut list.items);
         }
@@ -252,18 +252,18 @@ impl Shard {
         Ok(())
     }
 
-    pub(super) fn flush_all(&mut self, memory: &Memory, now: u64) {
+    pub(super) fn flush_all(&mut self, account: Account<'_>, now: u64) {
         self.flushes = self.flushes.wrapping_add(1);
-        self.evict(memory, now, None);
+        self.evict(account, now, None);
     }
 
-    pub(super) fn flush_expired(&mut self, max: usize, memory: &Memory, now: u64) -> usize {
+    pub(super) fn flush_expired(&mut self, max: usize, account: Account<'_>, now: u64) -> usize {
         let mut freed = 0;
         let mut at = self.oldest;
         while at != NONE && freed < max {
             let newer = self.entries[at].newer;
             if !self.is_live(at, now) {
-                self.remove(at, memory);
+                self.remove(at, account);
                 freed += 1;
             }
             at = newer;
@@ -280,22 +280,22 @@ impl Shard {
     }
 
     /// Drops the oldest entry, and the next ones if their time is over. False if there is none, or only `keep`.
-    pub(super) fn evict(&mut self, memory: &Memory, now: u64, keep: Option<u32>) -> bool {
+    pub(super) fn evict(&mut self, account: Account<'_>, now: u64, keep: Option<u32>) -> bool {
         if self.oldest == NONE || Some(self.oldest) == keep {
             return false;
         }
-        self.remove(self.oldest, memory);
-        self.drop_expired(memory, now, keep);
+        self.remove(self.oldest, account);
+        self.drop_expired(account, now, keep);
         true
     }
 
     /// Drops the oldest entries if their time is over: a few, so that each call pays a little.
-    pub(super) fn drop_expired(&mut self, memory: &Memory, now: u64, keep: Option<u32>) {
+    pub(super) fn drop_expired(&mut self, account: Account<'_>, now: u64, keep: Option<u32>) {
         for _ in 0..DROP {
             if self.oldest == NONE || Some(self.oldest) == keep || self.is_live(self.oldest, now) {
                 return;
             }
-            self.remove(self.oldest, memory);
+            self.remove(self.oldest, account);
         }
     }
 
@@ -303,19 +303,19 @@ impl Shard {
     fn acquire(&mut self, need: usize, old: Option<u32>, room: &mut Room<'_>, now: u64) -> Acquired {
         let have = old.map_or(0, |at| self.entries[at].cost());
         if need <= have {
-            room.memory.give_back(have - need);
+            room.account.give_back(have - need);
             return Acquired::Yes;
         }
-        if room.memory.take(need - have) {
+        if room.account.take(need - have) {
             return Acquired::Yes;
         }
         old.inspect(|&at| self.touch(at));
         while room.may_evict() {
-            if !self.evict(room.memory, now, old) {
+            if !room.is_own_turn(need - have) || !self.evict(room.account, now, old) {
                 return Acquired::NotHere;
             }
             room.evicted();
-            if room.memory.take(need - have) {
+            if room.account.take(need - have) {
                 return Acquired::Yes;
             }
         }
@@ -377,7 +377,7 @@ impl Shard {
         self.touch(at);
     }
 
-    fn remove(&mut self, at: u32, memory: &Memory) {
+    fn remove(&mut self, at: u32, account: Account<'_>) {
         self.unlink(at);
         let entry = self.entries.remove(at);
         let bucket = self.bucket(entry.hash);
@@ -396,7 +396,7 @@ impl Shard {
             self.entries.clear();
             self.buckets = Vec::new();
         }
-        memory.give_back(entry.cost());
+        account.give_back(entry.cost());
     }
 
     fn rehash(&mut self, buckets: usize) {

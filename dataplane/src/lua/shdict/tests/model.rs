@@ -28,7 +28,7 @@ enum Call {
 #[derive(Clone, Debug, PartialEq)]
 enum Stuff {
     Text(u8, usize),
-    Num(i8),
+    Num(i32),
     Bool(bool),
     Nil,
     List(Vec<Stuff>),
@@ -68,7 +68,7 @@ impl Stuff {
 fn got(value: Got, out: &[u8]) -> String {
     match value {
         Got::Str => Stuff::Text(out.first().copied().unwrap_or(b'-'), out.len()),
-        Got::Num(number) => Stuff::Num(number as i8),
+        Got::Num(number) => Stuff::Num(number as i32),
         Got::Bool(boolean) => Stuff::Bool(boolean),
     }
     .got()
@@ -178,14 +178,14 @@ impl Model {
         let result = if self.touch(key, now) {
             match &mut self.items[0].value {
                 Stuff::Num(number) => {
-                    *number = number.wrapping_add(by);
+                    *number += i32::from(by);
                     Ok((*number, false))
                 }
                 _ => Err(DictError::NotANumber),
             }
         } else if let Some(init) = init {
             self.items.retain(|item| item.key != key);
-            let value = init.wrapping_add(by);
+            let value = i32::from(init) + i32::from(by);
             let expires = if ttl == 0 { 0 } else { now + u64::from(ttl) };
             let (result, forced) = self.insert(Item { key, value: Stuff::Num(value), flags: 0, expires }, 30, now);
             result.map(|()| (value, forced))
@@ -274,7 +274,7 @@ fn run(call: &Call, dict: &Dict, model: &mut Model, now: &mut u64) -> (String, S
         }
         Call::Incr(k, by, init, ttl) => {
             let result = dict.incr(&key(k), f64::from(by), init.map(f64::from), i64::from(ttl), at);
-            (format!("{:?}", result.map(|(value, forced)| (value as i8, forced))), model.incr(k, by, init, ttl, at))
+            (format!("{:?}", result.map(|(value, forced)| (value as i32, forced))), model.incr(k, by, init, ttl, at))
         }
         Call::Push(end, k, value) => {
             let result = dict.push(end, &key(k), value.put(&value.bytes()), at);
@@ -360,7 +360,7 @@ fn stuff() -> impl Strategy<Value = Stuff> {
         3 => (b'a'..=b'c', 1..40_usize).prop_map(|(byte, len)| Stuff::Text(byte, len)),
         2 => (b'a'..=b'c', 400..1500_usize).prop_map(|(byte, len)| Stuff::Text(byte, len)),
         1 => (b'a'..=b'c', 4000..9000_usize).prop_map(|(byte, len)| Stuff::Text(byte, len)),
-        3 => any::<i8>().prop_map(Stuff::Num),
+        3 => any::<i8>().prop_map(|number| Stuff::Num(number.into())),
         1 => any::<bool>().prop_map(Stuff::Bool),
         1 => Just(Stuff::Nil),
     ]
@@ -369,7 +369,8 @@ fn stuff() -> impl Strategy<Value = Stuff> {
 fn call() -> impl Strategy<Value = Call> {
     let key = || 0..70_u8;
     let ttl = || prop_oneof![Just(0_u8), 1..60_u8];
-    let how = prop::sample::select(vec![Store::Set, Store::Set, Store::SafeSet, Store::Add, Store::SafeAdd, Store::Replace]);
+    let how =
+        prop::sample::select(vec![Store::Set, Store::Set, Store::SafeSet, Store::Add, Store::SafeAdd, Store::Replace]);
     let end = || prop::sample::select(vec![End::Left, End::Right]);
     prop_oneof![
         4 => (key(), any::<bool>()).prop_map(|(k, stale)| Call::Get(k, stale)),
