@@ -191,14 +191,14 @@ fn is_normal(path: &[u8], merge_slashes: bool) -> bool {
     if path.first() != Some(&b'/') {
         return false;
     }
-    let mut i = 0;
-    while let Some(byte) = path.get(i) {
-        match CLASS[usize::from(*byte)] {
-            Class::Plain => i += 1,
-            Class::Slash if is_segment_normal(&path[i + 1..], merge_slashes) => i += 1,
-            Class::Percent if is_escape_normal(&path[i..]) => i += 3,
-            Class::Slash | Class::Percent | Class::Encoded | Class::Refused => return false,
-        }
+    let mut rest = path;
+    while let Some(at) = rest.iter().position(|b| CLASS[usize::from(*b)] != Class::Plain) {
+        rest = &rest[at..];
+        rest = match CLASS[usize::from(rest[0])] {
+            Class::Slash if is_segment_normal(&rest[1..], merge_slashes) => &rest[1..],
+            Class::Percent if is_escape_normal(rest) => &rest[3..],
+            _ => return false,
+        };
     }
     true
 }

@@ -19,7 +19,8 @@ mod explain;
 mod tree;
 
 /// The longest path of a rule, in bytes of its normal form; a rule beyond it is not routed. nginx's configuration could
-/// not hold a longer one either, so no Ingress that worked has one. It bounds the depth of a host's tree.
+/// not hold a longer one either, so no Ingress that worked has one. It bounds the depth of a host's tree, so that dropping
+/// one, which is recursive, fits a thread's stack (a test has half of the usual 2 MiB).
 pub const RULE_PATH_BYTES_MAX: usize = 4096;
 
 /// The entry for everything that no other host's entry serves.
@@ -195,7 +196,7 @@ impl<T: Clone> Router<T> {
     fn entries_for<'a>(&'a self, host: &str) -> impl Iterator<Item = (HostMatch<'a>, &'a Host<T>)> {
         let is_name = !host.is_empty() && host != ANY_HOST && !path::is_ip_literal(host);
         let exact = is_name.then(|| self.names.get(host)).flatten().map(|h| (HostMatch::Exact(&h.name), &**h));
-        let parent = if is_name { host.split_once('.').filter(|(label, _)| !label.is_empty()) } else { None };
+        let parent = if is_name { host.split_once('.') } else { None };
         let wildcard = move || {
             let host = self.wildcards.get(parent?.1)?;
             Some((HostMatch::Wildcard(&host.name), &**host))

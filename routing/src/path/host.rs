@@ -27,6 +27,34 @@ pub enum BadHost {
     Address,
 }
 
+/// What a byte does in an authority.
+#[derive(Clone, Copy)]
+enum Class {
+    Small,
+    Capital,
+    Dot,
+    Colon,
+    Refused,
+}
+
+const CLASS: [Class; 256] = {
+    let mut table = [Class::Refused; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = match i as u8 {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' => Class::Small,
+            // Not in host names, but in the DNS names of many test and legacy systems; nginx takes it too.
+            b'_' => Class::Small,
+            b'A'..=b'Z' => Class::Capital,
+            b'.' => Class::Dot,
+            b':' => Class::Colon,
+            _ => Class::Refused,
+        };
+        i += 1;
+    }
+    table
+};
+
 /// The normal form of an authority: no port, no trailing dot, lower case, IPv6 addresses in their brackets. An empty
 /// `Host` stays empty (RFC 9112, 3.2 allows it; only `*` serves it). Allocates only where there are capitals.
 pub fn normalize_host(authority: &[u8]) -> Result<Cow<'_, str>, BadHost> {
@@ -36,32 +64,28 @@ pub fn normalize_host(authority: &[u8]) -> Result<Cow<'_, str>, BadHost> {
     if authority[0] == b'[' {
         return normalize_ipv6(authority);
     }
-    let name = match authority.iter().position(|b| *b == b':') {
-        Some(at) => {
-            check_port(&authority[at + 1..])?;
-            &authority[..at]
+    let (mut end, mut previous, mut has_capitals) = (authority.len(), b'.', false);
+    for (at, &byte) in authority.iter().enumerate() {
+        match CLASS[usize::from(byte)] {
+            Class::Small => {}
+            Class::Capital => has_capitals = true,
+            Class::Dot if previous == b'.' => return Err(BadHost::EmptyLabel),
+            Class::Dot => {}
+            Class::Colon => {
+                check_port(&authority[at + 1..])?;
+                end = at;
+                break;
+            }
+            Class::Refused => return Err(BadHost::Byte(byte)),
         }
-        None => authority,
-    };
-    let name = name.strip_suffix(b".").unwrap_or(name);
-    if name.len() > NAME_BYTES_MAX {
-        return Err(BadHost::TooLong);
+        previous = byte;
     }
-    let mut previous = b'.';
-    for byte in name {
-        match byte {
-            b'.' if previous == b'.' => return Err(BadHost::EmptyLabel),
-            // Not in host names, but in the DNS names of many test and legacy systems; nginx takes it too.
-            b'_' | b'-' | b'.' => {}
-            b if b.is_ascii_alphanumeric() => {}
-            b => return Err(BadHost::Byte(*b)),
-        }
-        previous = *byte;
+    let name = authority[..end].strip_suffix(b".").unwrap_or(&authority[..end]);
+    match name.len() {
+        0 => Err(BadHost::EmptyLabel),
+        1..=NAME_BYTES_MAX => lower(name, has_capitals),
+        _ => Err(BadHost::TooLong),
     }
-    if previous == b'.' {
-        return Err(BadHost::EmptyLabel);
-    }
-    lower(name)
 }
 
 /// Whether a normalised host is an IP address, which only rules without a host serve.
@@ -84,24 +108,23 @@ fn normalize_ipv6(authority: &[u8]) -> Result<Cow<'_, str>, BadHost> {
     }
     let inner = std::str::from_utf8(&address[1..end]).map_err(|_| BadHost::Address)?;
     inner.parse::<Ipv6Addr>().map_err(|_| BadHost::Address)?;
-    lower(address)
+    lower(address, address.iter().any(u8::is_ascii_uppercase))
 }
 
 /// Up to five digits; none is a port too (RFC 3986, 3.2.3).
 fn check_port(port: &[u8]) -> Result<(), BadHost> {
-    if port.is_empty() {
-        return Ok(());
+    let mut number = 0;
+    for digit in port {
+        if !digit.is_ascii_digit() || port.len() > 5 {
+            return Err(BadHost::Port);
+        }
+        number = number * 10 + u32::from(digit - b'0');
     }
-    // `u16` alone would take `+80`.
-    let digits = port.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(port).ok().and_then(|p| p.parse::<u16>().ok());
-    if digits && port.len() <= 5 && number.is_some() { Ok(()) } else { Err(BadHost::Port) }
+    if number > u32::from(u16::MAX) { Err(BadHost::Port) } else { Ok(()) }
 }
 
-fn lower(checked: &[u8]) -> Result<Cow<'_, str>, BadHost> {
+fn lower(checked: &[u8], has_capitals: bool) -> Result<Cow<'_, str>, BadHost> {
+    // What was checked is ASCII.
     let text = std::str::from_utf8(checked).map_err(|_| BadHost::Address)?;
-    if checked.iter().any(u8::is_ascii_uppercase) {
-        return Ok(Cow::Owned(text.to_ascii_lowercase()));
-    }
-    Ok(Cow::Borrowed(text))
+    Ok(if has_capitals { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) })
 }

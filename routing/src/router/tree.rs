@@ -235,21 +235,9 @@ impl<T: Clone> Node<T> {
             return;
         }
         let Some(edge) = self.edges.pop() else { return };
-        let mut child = Arc::unwrap_or_clone(edge.node);
+        let child = Arc::unwrap_or_clone(edge.node);
         self.label = [&*self.label, &*child.label].concat().into();
-        self.edges = std::mem::take(&mut child.edges);
-        self.entries = std::mem::take(&mut child.entries);
-    }
-}
-
-/// Without this a chain of rules, each one byte longer than the last, would be dropped by recursion, one frame a byte.
-impl<T> Drop for Node<T> {
-    fn drop(&mut self) {
-        let mut edges = std::mem::take(&mut self.edges);
-        while let Some(edge) = edges.pop() {
-            if let Some(mut node) = Arc::into_inner(edge.node) {
-                edges.append(&mut node.edges);
-            }
-        }
+        self.edges = child.edges;
+        self.entries = child.entries;
     }
 }

@@ -57,7 +57,12 @@ fn a_change_copies_the_nodes_above_its_place_only() {
 
 #[test]
 fn rules_as_deep_as_can_be_need_no_deep_stack() {
-    // Each rule is a byte longer than the last, so the tree is a chain: recursion would show on a test's 2 MiB stack.
+    // A tree is dropped and compared by recursion, and the longest path bounds it. A thread has 2 MiB or more.
+    const STACK_BYTES: usize = 1024 * 1024;
+    std::thread::Builder::new().stack_size(STACK_BYTES).spawn(one_byte_deeper_each).unwrap().join().unwrap();
+}
+
+fn one_byte_deeper_each() {
     let path = |len: usize| format!("/{}", "a".repeat(len - 1));
     let string = |len| RouteKey { kind: PathKind::ImplementationSpecific, ..prefix("a.com", &path(len)) };
     let mut router = Router::default();
@@ -69,6 +74,8 @@ fn rules_as_deep_as_can_be_need_no_deep_stack() {
     assert_eq!(router.explain("a.com", &path(100)).len(), 100);
     assert!(router.remove(&string(RULE_PATH_BYTES_MAX)));
     assert_eq!(router.find("a.com", &path(RULE_PATH_BYTES_MAX)).map(|f| *f.value), Some(RULE_PATH_BYTES_MAX - 1));
+    assert!(router.set(&string(RULE_PATH_BYTES_MAX), RULE_PATH_BYTES_MAX));
+    assert!(router == published);
     drop(published);
     drop(router);
 }
