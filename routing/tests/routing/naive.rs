@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use routing::{PathKind, RouteKey};
 
@@ -102,6 +102,28 @@ pub(crate) fn normalize(path: &[u8], merge_slashes: bool) -> Option<String> {
         out.push('/');
     }
     Some(out)
+}
+
+/// The normal form of an authority, or nothing.
+pub(crate) fn normalize_host(authority: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(authority).ok()?;
+    let end_of_host = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
+    let (host, port) = text.split_at(end_of_host);
+    if !port.is_empty() {
+        let port = port.strip_prefix(':')?;
+        let is_number = port.len() <= 5 && port.chars().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok();
+        if !port.is_empty() && !is_number {
+            return None;
+        }
+    }
+    if let Some(address) = host.strip_prefix('[') {
+        address.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?;
+        return Some(host.to_lowercase());
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_label = |l: &str| !l.is_empty() && l.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let is_name = name.len() <= 253 && name.split('.').all(is_label);
+    (is_name || text.is_empty()).then(|| name.to_lowercase())
 }
 
 /// The bytes that a path stands for, each with whether it is written as an escape.

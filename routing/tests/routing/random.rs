@@ -1,7 +1,7 @@
 //! Random tables, requests and histories against the naive reference.
 
 use proptest::prelude::*;
-use routing::path::{normalize, normalize_rule};
+use routing::path::{normalize, normalize_host, normalize_rule};
 use routing::router::{Router, Verdict};
 use routing::{PathKind, RouteKey};
 
@@ -116,6 +116,13 @@ proptest! {
         let got = normalize(&path, merge).ok();
         let expected = naive::normalize(&path, merge);
         prop_assert_eq!(got.as_deref(), expected.as_deref(), "{}", path.escape_ascii());
+    }
+
+    #[test]
+    fn the_normal_form_of_a_host_is_the_references(authority in "[a-cA-C.\\-_*@\\[\\]:0-9]{0,12}(\\.|:[0-9]{0,6})?|\\PC{0,4}") {
+        let got = normalize_host(authority.as_bytes()).ok();
+        let expected = naive::normalize_host(authority.as_bytes());
+        prop_assert_eq!(got.as_deref(), expected.as_deref(), "{}", authority);
     }
 
     #[test]
