@@ -24,6 +24,9 @@ pub(crate) fn functions<H: Host>() -> Vec<(&'static CStr, lua_CFunction)> {
         (c"notice", output::notice::<H>),
         (c"print", output::print::<H>),
         (c"say", output::say::<H>),
+        (c"send_headers", output::send_headers::<H>),
+        (c"flush", output::flush::<H>),
+        (c"eof", output::eof::<H>),
     ]
 }
 

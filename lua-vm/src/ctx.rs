@@ -1,11 +1,13 @@
 //! The structs that Rust and the prelude both see, and what belongs to a VM beside them.
 use crate::alloc::Account;
 use crate::vm::Garbage;
+use crate::watchdog::Slot;
 use mlua_sys::lua_State;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::c_void;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// `VmCtx` and `SessionCtx` for the prelude. Kept beside the structs; a test compares the offsets.
 pub(crate) const CDEF: &str = "
@@ -79,6 +81,10 @@ pub(crate) enum YieldKind {
 pub(crate) struct Core {
     pub(crate) ctx: VmCtx,
     pub(crate) account: Account,
+    /// Where the worker's thread publishes its runs.
+    pub(crate) slot: Arc<Slot>,
+    /// The hook is set.
+    pub(crate) armed: AtomicBool,
     /// The main state.
     pub(crate) l: Cell<*mut lua_State>,
     /// The `Session<H>` of the current run.
@@ -103,7 +109,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(hard: usize, modules: BTreeMap<String, Arc<str>>) -> Self {
+    pub(crate) fn new(hard: usize, modules: BTreeMap<String, Arc<str>>, slot: Arc<Slot>) -> Self {
         Self {
             ctx: VmCtx {
                 host: Cell::new(std::ptr::null_mut()),
@@ -114,6 +120,8 @@ impl Core {
                 err: Out::new(),
             },
             account: Account::new(hard),
+            slot,
+            armed: AtomicBool::new(false),
             l: Cell::new(std::ptr::null_mut()),
             session: Cell::new(std::ptr::null()),
             current: Cell::new(std::ptr::null_mut()),

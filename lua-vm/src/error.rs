@@ -49,6 +49,9 @@ pub enum VmError {
     /// The allocator or LuaJIT's start refused.
     #[error("no memory for a Lua VM")]
     Memory,
+    /// The system gives no thread or no clock for the CPU limits.
+    #[error("cannot start the watchdog of Lua runs: {0}")]
+    Watchdog(#[source] std::io::Error),
     /// A part of the prelude failed: a defect of ours, or a memory limit too small to hold it.
     #[error("cannot start the Lua VM: {0}")]
     Prelude(#[source] ScriptError),

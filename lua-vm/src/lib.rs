@@ -8,7 +8,7 @@
 //! - `vm`: making a VM, loading chunks and tables; `prelude`: the trusted Lua that runs first
 //! - `session`: running: threads, the flat scheduler of coroutines, calls
 //! - `host`: the API's signatures, once; `cfun`: the C functions that re-enter Lua, yield, or need the Lua state
-//! - `alloc`, `watchdog`: memory and CPU limits
+//! - `alloc`, `watchdog`, `limits`: memory and CPU limits, and the hook behind both
 //!
 //! **To add a function to the API**: a method in `host_api!` (`host.rs`, whose doc has the table of types), then its
 //! accessor in `prelude/ngx*.lua`. An accessor checks the types of what it passes on, calls `F.name(ctx, ...)`, and
@@ -28,10 +28,12 @@ mod cfun;
 mod ctx;
 mod error;
 mod host;
+mod limits;
 mod prelude;
 mod session;
 mod value;
 mod vm;
+mod watchdog;
 
 // Only its library is used: it is what mlua-sys declares.
 use luajit as _;
@@ -41,3 +43,4 @@ pub use host::{Host, Outcome};
 pub use session::{Session, Thread};
 pub use value::{Arg, Phase, Returned, Step, Value};
 pub use vm::{Chunk, Handle, Limits, Vm, VmOptions};
+pub use watchdog::Watchdog;

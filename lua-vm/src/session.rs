@@ -2,12 +2,13 @@
 use crate::ctx::{Core, SessionCtx, YieldKind};
 use crate::error::{ErrorKind, ScriptError};
 use crate::vm::{Chunk, Garbage, Vm, VmInner, error_text};
-use crate::{Arg, Host, Phase, Returned, Step, Value};
+use crate::{Arg, Host, Phase, Returned, Step, Value, limits};
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Finished coroutines that a VM keeps. Beyond that they are garbage: enough for the suspended requests of a busy
 /// worker at 0.5 to 1 KiB each.
@@ -37,6 +38,10 @@ impl<H: Host> Clone for Session<H> {
 struct SessionInner<H: Host> {
     ctx: SessionCtx,
     vm: Vm<H>,
+    /// CPU time charged to its runs.
+    used: Cell<Duration>,
+    /// What one run may use.
+    per_resume: Cell<Duration>,
 }
 
 impl<H: Host> Drop for SessionInner<H> {
@@ -92,12 +97,23 @@ impl<H: Host> Drop for Thread<H> {
 impl<H: Host> Session<H> {
     pub(crate) fn new(vm: &Vm<H>) -> Self {
         let ctx = SessionCtx { ctx_id: vm.0.new_ctx_id(), ctx_used: Cell::new(0) };
-        Self(Rc::new(SessionInner { ctx, vm: vm.clone() }))
+        let per_resume = Cell::new(vm.0.limits.cpu_per_resume);
+        Self(Rc::new(SessionInner { ctx, vm: vm.clone(), used: Cell::default(), per_resume }))
     }
 
     /// The VM that this session is of.
     pub fn vm(&self) -> &Vm<H> {
         &self.0.vm
+    }
+
+    /// Lets the runs that follow use this much CPU time each, instead of the VM's `cpu_per_resume`.
+    pub fn limit_resume(&self, cpu: Duration) {
+        self.0.per_resume.set(cpu);
+    }
+
+    /// CPU time charged to this session so far, in steps of the watchdog's tick (5 ms).
+    pub fn cpu_used(&self) -> Duration {
+        self.0.used.get()
     }
 
     fn inner(&self) -> &VmInner<H> {
@@ -155,9 +171,10 @@ impl<H: Host> Session<H> {
         }
         let end = self.run(host, phase, true, |core| drive(core, &mut co.chain, args));
         let (state, step) = match end {
-            End::Done => (State::Finished, Step::Done),
-            End::Wait => (State::Suspended, Step::Yield),
-            End::Failed(rc) => (State::Failed, Step::Error(self.failure(rc, &co.chain))),
+            Ok(End::Done) => (State::Finished, Step::Done),
+            Ok(End::Wait) => (State::Suspended, Step::Yield),
+            Ok(End::Failed(kind)) => (State::Failed, Step::Error(self.failure(kind, &co.chain))),
+            Err(error) => (State::Failed, Step::Error(error)),
         };
         if state == State::Suspended && co.chain.len() > 1 {
             // SAFETY: one thread, and no reference to the set is held over a call.
@@ -197,16 +214,30 @@ impl<H: Host> Session<H> {
                     let number = lua::lua_type(l, -1) == lua::LUA_TNUMBER;
                     Ok(number.then(|| lua::lua_tonumber(l, -1) as i64))
                 } else {
-                    Err(split_traceback(kind_of(rc), error_text(l)))
+                    Err(split_traceback(kind_of(core, rc), error_text(l)))
                 };
                 lua::lua_settop(l, top);
                 result
             }
-        })
+        })?
     }
 
-    /// Makes this session's host, phase and mode the VM's current ones while `body` runs.
-    fn run<R>(&self, host: &mut H, phase: Phase, flat: bool, body: impl FnOnce(&Core) -> R) -> R {
+    /// Makes this session's host, phase and mode the VM's current ones, with a CPU budget, while `body` runs.
+    fn run<R>(&self, host: &mut H, phase: Phase, flat: bool, body: impl FnOnce(&Core) -> R) -> Result<R, ScriptError> {
+        let core = self.core();
+        let left = self.inner().limits.cpu_per_request.saturating_sub(self.0.used.get());
+        if left.is_zero() {
+            return Err(ScriptError::new(ErrorKind::Cpu, CPU_EXCEEDED));
+        }
+        if !core.slot.begin(core, self.0.per_resume.get().min(left)) {
+            return Err(ScriptError::new(ErrorKind::Runtime, "too many nested runs"));
+        }
+        let result = self.with_current(host, phase, flat, body);
+        self.0.used.set(self.0.used.get() + core.slot.end(core));
+        Ok(result)
+    }
+
+    fn with_current<R>(&self, host: &mut H, phase: Phase, flat: bool, body: impl FnOnce(&Core) -> R) -> R {
         let core = self.core();
         let ctx = &core.ctx;
         let host = ctx.host.replace(std::ptr::from_mut(host).cast());
@@ -218,6 +249,8 @@ impl<H: Host> Session<H> {
         let chain = core.chain.replace(std::ptr::null());
         let enforce = core.account.enforce.replace(false);
         core.depth.set(core.depth.get() + 1);
+        // SAFETY: no Lua code of this VM runs, or it waits in a C function that called the host.
+        unsafe { limits::make_room(core) };
         let result = body(core);
         core.depth.set(core.depth.get() - 1);
         core.account.enforce.set(enforce);
@@ -268,17 +301,17 @@ impl<H: Host> Session<H> {
     }
 
     /// The error on top of the last coroutine of the chain.
-    fn failure(&self, rc: c_int, chain: &[*mut lua_State]) -> ScriptError {
-        let Some(&last) = chain.last() else { return ScriptError::new(kind_of(rc), "unknown reason") };
+    fn failure(&self, kind: ErrorKind, chain: &[*mut lua_State]) -> ScriptError {
+        let Some(&last) = chain.last() else { return ScriptError::new(kind, "unknown reason") };
         // SAFETY: host mode; the failed coroutine's stack is as the error left it.
         unsafe {
-            let message = error_text(last);
+            let message = if kind == ErrorKind::Cpu { CPU_EXCEEDED.into() } else { error_text(last) };
             let mut traceback = String::new();
             for (i, &l) in chain.iter().rev().enumerate().take(MAX_TRACED) {
                 traceback.push_str(&format!("{}coroutine {i}:", if i > 0 { "\n" } else { "" }));
                 traceback.push_str(&stack_of(self.core().l.get(), l));
             }
-            ScriptError { kind: kind_of(rc), message, traceback }
+            ScriptError { kind, message, traceback }
         }
     }
 }
@@ -290,7 +323,7 @@ const MAX_TRACED: usize = 5;
 enum End {
     Done,
     Wait,
-    Failed(c_int),
+    Failed(ErrorKind),
 }
 
 /// Runs the last coroutine of the chain, and those it resumes, until the entry ends or the request must wait.
@@ -314,7 +347,9 @@ fn drive(core: &Core, chain: &mut Vec<*mut lua_State>, mut args: c_int) -> End {
                 chain.pop();
                 unsafe { hand_over(co, parent, true) }
             }
-            (rc, None) => return End::Failed(rc),
+            // A killed run ends, whichever of its coroutines the kill met.
+            (rc, _) if kind_of(core, rc) == ErrorKind::Cpu => return End::Failed(ErrorKind::Cpu),
+            (rc, None) => return End::Failed(kind_of(core, rc)),
             (_, Some(parent)) => {
                 chain.pop();
                 unsafe { hand_over(co, parent, false) }
@@ -366,9 +401,17 @@ fn enforced(core: &Core, call: impl FnOnce() -> c_int) -> c_int {
     rc
 }
 
-fn kind_of(rc: c_int) -> ErrorKind {
-    if rc == lua::LUA_ERRMEM { ErrorKind::Memory } else { ErrorKind::Runtime }
+/// Of an error inside a run.
+fn kind_of(core: &Core, rc: c_int) -> ErrorKind {
+    match rc {
+        lua::LUA_ERRMEM if core.slot.killed() => ErrorKind::Cpu,
+        lua::LUA_ERRMEM => ErrorKind::Memory,
+        _ => ErrorKind::Runtime,
+    }
 }
+
+/// The message of a killed run.
+const CPU_EXCEEDED: &str = "CPU time limit exceeded";
 
 /// `luaL_traceback` of a coroutine at rest, without its first line.
 ///
@@ -389,6 +432,9 @@ unsafe fn stack_of(l: *mut lua_State, co: *mut lua_State) -> String {
 
 /// The message handler put the traceback behind the message.
 fn split_traceback(kind: ErrorKind, text: String) -> ScriptError {
+    if kind == ErrorKind::Cpu {
+        return ScriptError::new(kind, CPU_EXCEEDED);
+    }
     match text.rfind("\nstack traceback:\n") {
         Some(at) => ScriptError {
             kind,

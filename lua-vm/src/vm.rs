@@ -1,10 +1,10 @@
 //! A VM: its making, chunks, tables and accounts.
 mod open;
 
-use crate::Host;
 use crate::ctx::Core;
 use crate::error::{ErrorKind, ScriptError, VmError};
 use crate::session::{Coroutine, Session};
+use crate::{Host, limits};
 use mlua_sys as lua;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -238,6 +238,9 @@ impl<H: Host> Vm<H> {
         let l = core.l.get();
         // SAFETY: compiling is protected, so the limit may act; the rest cannot raise.
         unsafe {
+            if core.depth.get() == 0 {
+                limits::make_room(core);
+            }
             let enforce = core.account.enforce.replace(true);
             let rc = load_text(l, chunk_name, source.as_bytes());
             core.account.enforce.set(enforce);

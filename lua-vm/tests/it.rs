@@ -3,3 +3,5 @@
 mod basics;
 #[path = "it/fake.rs"]
 mod fake;
+#[path = "it/limits.rs"]
+mod limits;

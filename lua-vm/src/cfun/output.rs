@@ -97,6 +97,37 @@ pub(super) unsafe extern "C-unwind" fn say<H: Host>(l: *mut lua_State) -> c_int 
     unsafe { output::<H>(l, true) }
 }
 
+/// `ngx.send_headers()`
+pub(super) unsafe extern "C-unwind" fn send_headers<H: Host>(l: *mut lua_State) -> c_int {
+    // SAFETY: a C function's own stack; see `with_host` for the host.
+    unsafe {
+        let core = core(l);
+        let answer = with_host::<H>(core, |host, session, _| host.send_headers(session));
+        finish(l, core, answer)
+    }
+}
+
+/// `ngx.flush(wait)`; the prelude has checked the argument.
+pub(super) unsafe extern "C-unwind" fn flush<H: Host>(l: *mut lua_State) -> c_int {
+    // SAFETY: a C function's own stack; see `with_host` for the host.
+    unsafe {
+        let core = core(l);
+        let wait = lua::lua_toboolean(l, 1) != 0;
+        let answer = with_host::<H>(core, |host, session, _| host.flush(session, wait));
+        finish(l, core, answer)
+    }
+}
+
+/// `ngx.eof()`
+pub(super) unsafe extern "C-unwind" fn eof<H: Host>(l: *mut lua_State) -> c_int {
+    // SAFETY: a C function's own stack; see `with_host` for the host.
+    unsafe {
+        let core = core(l);
+        let answer = with_host::<H>(core, |host, session, _| host.eof(session));
+        finish(l, core, answer)
+    }
+}
+
 unsafe fn output<H: Host>(l: *mut lua_State, newline: bool) -> c_int {
     // SAFETY: a C function's own stack; see `with_host` for the host.
     unsafe {

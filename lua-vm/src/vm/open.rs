@@ -3,7 +3,7 @@ use super::{Vm, VmInner, VmOptions, error_text, load_text};
 use crate::alloc::allocate;
 use crate::ctx::{CDEF, Core};
 use crate::error::{ErrorKind, ScriptError, VmError};
-use crate::{Host, cfun, host, prelude};
+use crate::{Host, cfun, host, limits, prelude, watchdog};
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 use std::cell::{Cell, RefCell};
@@ -24,7 +24,8 @@ pub(crate) struct Refs {
 }
 
 pub(super) fn open<H: Host>(options: VmOptions) -> Result<Vm<H>, VmError> {
-    let core = Box::new(Core::new(options.limits.memory_bytes, options.modules.clone()));
+    let slot = watchdog::register().map_err(VmError::Watchdog)?;
+    let core = Box::new(Core::new(options.limits.memory_bytes, options.modules.clone(), slot));
     let core = NonNull::from(Box::leak(core));
     let mut inner = VmInner {
         core,
@@ -59,6 +60,10 @@ pub(super) fn open<H: Host>(options: VmOptions) -> Result<Vm<H>, VmError> {
         lua::lua_settop(l, 0);
         lua::lua_gc(l, lua::LUA_GCCOLLECT, 0);
     }
+    let account = &inner.core().account;
+    account.soft.set(limits::soft_limit(account));
+    account.on_soft_arg.set(core.as_ptr().cast());
+    account.on_soft.set(Some(limits::on_soft));
     Ok(Vm(Rc::new(inner)))
 }
 

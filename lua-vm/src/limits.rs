@@ -1,0 +1,93 @@
+//! The hook behind both limits. It is set only to interrupt: with `LUAJIT_ENABLE_CHECKHOOK` every trace leaves at once
+//! while a hook is set.
+use crate::alloc::Account;
+use crate::ctx::Core;
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+use std::ffi::c_void;
+use std::sync::atomic::Ordering;
+
+/// Sets the hook. Also called from the signal handler and from inside an allocation.
+pub(crate) fn arm(core: &Core) {
+    core.armed.store(true, Ordering::Relaxed);
+    // SAFETY: on the VM's own thread, where LuaJIT allows this at any time.
+    unsafe { lua::lua_sethook(core.l.get(), Some(hook), lua::LUA_MASKCOUNT | lua::LUA_MASKCALL, 1) };
+}
+
+/// The host has control: takes the hook away and what the kill left.
+pub(crate) fn disarm(core: &Core) {
+    let account = &core.account;
+    if core.armed.swap(false, Ordering::Relaxed) {
+        // SAFETY: on the VM's own thread.
+        unsafe { lua::lua_sethook(core.l.get(), None, 0, 0) };
+        account.fail_next.set(false);
+        account.soft_hit.set(false);
+    }
+    if account.soft.get() != soft_limit(account) && account.total() < soft_limit(account) {
+        account.soft.set(soft_limit(account));
+    }
+}
+
+/// Where the hook is first told to collect: LuaJIT's own cycle begins at twice the live heap, so a VM that is half
+/// full may be near its limit with garbage.
+pub(crate) fn soft_limit(account: &Account) -> usize {
+    account.hard.get() / 4 * 3
+}
+
+/// `Account::on_soft`
+///
+/// # Safety
+/// `core` is the VM's.
+pub(crate) unsafe fn on_soft(core: *mut c_void) {
+    // SAFETY: as this function's contract says.
+    arm(unsafe { &*core.cast::<Core>() });
+}
+
+unsafe extern "C-unwind" fn hook(l: *mut lua_State, _: *mut lua::lua_Debug) {
+    // SAFETY: runs inside Lua code of `l`; no local has a destructor, since the last call raises.
+    unsafe {
+        let mut ud = std::ptr::null_mut();
+        lua::lua_getallocf(l, &mut ud);
+        let core = &*ud.cast::<u8>().sub(std::mem::offset_of!(Core, account)).cast::<Core>();
+        let account = &core.account;
+        lua::lua_sethook(l, None, 0, 0);
+        core.armed.store(false, Ordering::Relaxed);
+        if account.soft_hit.replace(false) {
+            collect(l, account);
+        }
+        if core.slot.killed() {
+            // Left armed, so that each pcall level that catches this dies at its next instruction.
+            arm(core);
+            account.fail_next.set(true);
+            lua::lua_newuserdata(l, 64);
+        }
+    }
+}
+
+/// A run begins: garbage of earlier ones must not count against it.
+///
+/// # Safety
+/// On the VM's own thread, outside of Lua code or in a C function.
+pub(crate) unsafe fn make_room(core: &Core) {
+    let account = &core.account;
+    if account.soft.get() == usize::MAX {
+        account.soft.set(soft_limit(account));
+    }
+    if account.total() > account.soft.get() {
+        // SAFETY: as this function's contract says.
+        unsafe { collect(core.l.get(), account) };
+    }
+}
+
+/// # Safety
+/// `l` runs a hook or nothing.
+unsafe fn collect(l: *mut lua_State, account: &Account) {
+    account.soft.set(usize::MAX);
+    let enforce = account.enforce.replace(false);
+    // SAFETY: as this function's contract says. Finalizers run protected.
+    unsafe { lua::lua_gc(l, lua::LUA_GCCOLLECT, 0) };
+    account.enforce.set(enforce);
+    let (total, hard) = (account.total(), account.hard.get());
+    // Live data alone is near the limit: collecting again and again would only burn time, let the hard limit act.
+    account.soft.set(if total > hard / 16 * 15 { usize::MAX } else { total.midpoint(hard) });
+}
