@@ -8,8 +8,8 @@ NAMESPACE = "bench"
 
 
 def moongate(setting, lua):
-    """All documents: class, config, Secret, Service, EndpointSlice, Ingress and, for the Lua scenario, the plugin."""
-    documents = [ingress_class(), config(), secret(setting), service(), slice_of(setting.backend), ingress(setting.lua)]
+    """All documents: config, Secret, Service, EndpointSlice, Ingress and, for the Lua scenario, the plugin."""
+    documents = [config(), secret(setting), service(), slice_of(setting.backend), ingress(setting.lua)]
     if setting.lua:
         documents.append(plugin(lua))
     return "\n---\n".join(json.dumps(d, indent=1) for d in documents) + "\n"
@@ -19,21 +19,12 @@ def meta(name, **more):
     return {"name": name, "namespace": NAMESPACE, **more}
 
 
-def ingress_class():
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "IngressClass",
-        "metadata": {"name": "moongate"},
-        "spec": {"controller": "moongate.dev/ingress-controller"},
-    }
-
-
 def config():
     """As the peers: no access log, connections are never closed for their age."""
     http = {
         "accessLog": False,
-        "keepAliveRequests": 1_000_000_000,
-        "keepAliveTimeout": "1h",
+        "keepaliveRequests": 1_000_000_000,
+        "keepaliveTimeout": "1h",
         "upstreamKeepaliveRequests": 1_000_000_000,
         "upstreamKeepaliveTimeout": "1h",
         "sslRedirect": False,
