@@ -1,6 +1,24 @@
 //! Tests of Moongate as its users meet it: the real binary, real servers behind it, real clients before it.
 //!
+//! - [`moongate`]: the binary, on free ports, with a directory of manifests
+//! - [`manifests`]: the directory and the objects in it
+//! - [`upstream`]: servers behind it: scripted TCP, nginx, Python
+//! - [`client`]: clients before it: raw sockets, curl, openssl
+//! - [`wait`]: for a condition, with a deadline
 //! - [`tidy`]: the rules of the house
 #![forbid(unsafe_code)]
+#![expect(clippy::panic, reason = "all of this is test code: a panic is the failure of a test")]
 
+pub mod client;
+pub mod manifests;
+pub mod moongate;
+pub mod process;
 pub mod tidy;
+pub mod upstream;
+pub mod wait;
+
+pub use client::{Client, Response, curl};
+pub use manifests::Manifests;
+pub use moongate::Moongate;
+pub use upstream::Upstream;
+pub use wait::{DEADLINE, until};
