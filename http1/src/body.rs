@@ -46,6 +46,10 @@ enum State {
         size: u64,
         digits: u8,
     },
+    /// In white space after a size, which is only good before an extension.
+    SizeSpace {
+        size: u64,
+    },
     /// In the extensions after a size.
     Extension {
         size: u64,
@@ -193,9 +197,14 @@ impl BodyDecoder {
     /// One byte of the lines around chunks.
     fn frame_byte(&mut self, byte: u8) -> Result<State, BodyError> {
         Ok(match (self.state, byte) {
-            (State::Size { digits: 0, .. }, b'\r' | b';') => return Err(BodyError::ChunkSize),
+            (State::Size { digits: 0, .. }, b'\r' | b';' | b' ' | b'\t') => return Err(BodyError::ChunkSize),
             (State::Size { size, .. } | State::Extension { size }, b'\r') => State::SizeLf { size },
-            (State::Size { size, .. }, b';') => State::Extension { size },
+            (State::Size { size, .. } | State::SizeSpace { size }, b';') => State::Extension { size },
+            (State::Size { size, .. } | State::SizeSpace { size }, b' ' | b'\t') => {
+                self.count_extension_byte()?;
+                State::SizeSpace { size }
+            }
+            (State::SizeSpace { .. }, _) => return Err(BodyError::ChunkSize),
             (State::Size { size, digits }, _) => {
                 let digit = (byte as char).to_digit(16).ok_or(BodyError::ChunkSize)?;
                 let size = size << 4 | u64::from(digit);
@@ -208,7 +217,7 @@ impl BodyDecoder {
                 if byte == 0x7f || (byte < b' ' && byte != b'\t') {
                     return Err(BodyError::ChunkExtension);
                 }
-                self.extensions_left = self.extensions_left.checked_sub(1).ok_or(BodyError::ExtensionsTooLarge)?;
+                self.count_extension_byte()?;
                 State::Extension { size }
             }
             (State::SizeLf { size: 0 }, b'\n') => State::Trailers,
@@ -218,6 +227,11 @@ impl BodyDecoder {
             (State::ChunkCr, _) => return Err(BodyError::ChunkEnd),
             _ => return Err(BodyError::LineEnd),
         })
+    }
+
+    fn count_extension_byte(&mut self) -> Result<(), BodyError> {
+        self.extensions_left = self.extensions_left.checked_sub(1).ok_or(BodyError::ExtensionsTooLarge)?;
+        Ok(())
     }
 
     /// Takes bytes of the trailer section and says how many. What has come is kept, so that a caller's buffer need not
