@@ -25,7 +25,24 @@ pub struct ScriptError {
     pub traceback: String,
 }
 
+impl ErrorKind {
+    /// As a metric's label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::Runtime => "runtime",
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
 impl ScriptError {
+    /// An error that the host raises in a script's name.
+    pub fn runtime(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Runtime, message)
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), traceback: String::new() }
     }

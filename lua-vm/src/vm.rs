@@ -45,6 +45,26 @@ pub struct VmOptions {
     pub package_path: Option<String>,
 }
 
+impl Default for VmOptions {
+    /// A hardened VM with the limits of a namespace that nothing else is said about.
+    fn default() -> Self {
+        let limits = Limits {
+            memory_bytes: 32 * 1024 * 1024,
+            cpu_per_resume: Duration::from_millis(20),
+            cpu_per_request: Duration::from_millis(100),
+            regex_match_limit: 100_000,
+        };
+        Self {
+            name: "namespace".into(),
+            trusted: false,
+            limits,
+            modules: BTreeMap::new(),
+            dicts: Vec::new(),
+            package_path: None,
+        }
+    }
+}
+
 /// A LuaJIT VM of one worker thread. A clone is the same VM; the state is closed with the last of the clones, chunks,
 /// handles, sessions and threads.
 pub struct Vm<H: Host>(pub(crate) Rc<VmInner<H>>);
