@@ -131,6 +131,35 @@ pub fn normalize_rule(path: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The normal form of a decoded path: what no segment may have as it is is escaped. `%` is, too: it stands for itself.
+pub fn encode(decoded: &[u8]) -> String {
+    let mut out = String::with_capacity(decoded.len() + 8);
+    for &byte in decoded {
+        match CLASS[usize::from(byte)] {
+            Class::Plain | Class::Slash => out.push(char::from(byte)),
+            Class::Percent | Class::Encoded | Class::Refused => push_encoded(&mut out, byte),
+        }
+    }
+    out
+}
+
+/// Appends a path in normal form with every escape decoded, `%2F` too: nginx's `$uri`.
+pub fn decode(normal: &str, out: &mut Vec<u8>) {
+    let mut rest = normal.as_bytes();
+    while let Some(&byte) = rest.first() {
+        match escape(rest).filter(|_| byte == b'%') {
+            Some(decoded) => {
+                out.push(decoded);
+                rest = &rest[3..];
+            }
+            None => {
+                out.push(byte);
+                rest = &rest[1..];
+            }
+        }
+    }
+}
+
 /// What a byte may do in a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
