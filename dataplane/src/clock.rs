@@ -8,6 +8,11 @@ pub fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }
 
+/// Milliseconds since the epoch.
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// A seed from the operating system's randomness (by way of the standard library's hasher keys); never 0.
 pub fn random_seed() -> u64 {
     RandomState::new().hash_one(0u8) | 1

@@ -14,6 +14,7 @@ use crate::worker::Worker;
 
 pub mod body;
 pub mod out;
+pub mod pool;
 
 pub use body::RequestBody;
 pub use out::Out;
@@ -73,7 +74,12 @@ pub struct Request {
     pub head: RequestHead,
     /// The host that routed it: lower-case, without port; empty when the request names none.
     pub host: String,
-    /// `$uri`: the normalised, decoded path. `ngx.req.set_uri` changes it.
+    /// The path in the normal form that routes are matched by, percent-encoded; what goes upstream when it differs
+    /// from what was sent.
+    pub matched: String,
+    /// `matched` differs from the path that was sent.
+    pub normalised: bool,
+    /// `$uri`: the same path, decoded. `ngx.req.set_uri` changes it.
     pub path: Vec<u8>,
     /// `path` was changed by a script, so that the target sent upstream is made from it.
     pub path_changed: bool,
@@ -172,6 +178,16 @@ impl Exchange {
         exchange
     }
 
+    /// Keeps the head's bytes where a script may ask for them; decided before the route is known, so by whether any
+    /// VM exists at all.
+    pub fn keep_raw_head(&mut self, bytes: &[u8]) {
+        self.req.head_bytes = bytes.len();
+        self.req.raw_head.clear();
+        if self.worker.snapshot(|s| !s.scopes.is_empty()) {
+            self.req.raw_head.extend_from_slice(bytes);
+        }
+    }
+
     /// The request's id: X-Request-ID when the client sent a usable one, else 32 random hexadecimal digits.
     pub fn request_id(&mut self) -> &str {
         if self.req.id.is_none() {
@@ -194,6 +210,8 @@ impl Request {
         Self {
             head: RequestHead::default(),
             host: String::new(),
+            matched: String::new(),
+            normalised: false,
             path: Vec::new(),
             path_changed: false,
             args: None,

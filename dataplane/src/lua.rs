@@ -15,6 +15,7 @@ use lua_vm::Phase;
 use crate::table::PluginUse;
 
 pub mod encoding;
+pub mod failures;
 pub mod host;
 pub mod phases;
 pub mod shdict;

@@ -39,8 +39,23 @@ pub struct Snapshot {
     pub server_rewrite: Arc<Vec<Step>>,
 }
 
+impl Snapshot {
+    /// Before the first commit.
+    pub fn empty() -> Self {
+        Self {
+            version: 0,
+            router: Router::default(),
+            hosts: imbl::HashMap::new(),
+            certificates: imbl::HashMap::new(),
+            settings: Arc::default(),
+            scopes: imbl::HashMap::new(),
+            server_rewrite: Arc::default(),
+        }
+    }
+}
+
 /// What one VM is made of. A change of it makes a new VM in each worker.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct ScopeSpec {
     /// Which VM.
     pub scope: Scope,
@@ -180,30 +195,71 @@ pub struct Script {
     pub source: Arc<str>,
 }
 
-/// A plugin in use, with its config.
+/// A plugin in use on a route, with its config.
 #[derive(Debug)]
 pub struct PluginUse {
-    /// Unique in the process; workers keep the config's Lua table by it.
-    pub id: u64,
     /// The plugin.
     pub plugin: PluginKey,
     /// Its VM.
     pub scope: Scope,
-    /// The config with secrets put in; never printed.
-    pub config: PrivateJson,
-    /// Names for `meta`: binding, route's Ingress and so on; JSON object.
-    pub meta: serde_json::Value,
+    /// The config, shared by every route of its binding.
+    pub config: Arc<Config>,
+    /// Names of the route, shared by every plugin on it.
+    pub meta: Arc<Meta>,
     /// What a request gets when it fails.
     pub failure_policy: FailurePolicy,
     /// `limits.cpu`, where the plugin has it.
     pub cpu_per_resume_ms: Option<u64>,
 }
 
-/// JSON that may hold secrets.
-pub struct PrivateJson(pub serde_json::Value);
+/// A binding's config. Workers keep its Lua table by `id`.
+pub struct Config {
+    /// Unique in the process.
+    pub id: u64,
+    /// With secrets put in; never printed.
+    pub value: serde_json::Value,
+    /// The binding's name, for `meta`.
+    pub binding: String,
+}
 
-impl std::fmt::Debug for PrivateJson {
+impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[redacted]")
+        write!(f, "config of {} [redacted]", self.binding)
     }
+}
+
+/// Names of a route, which scripts get as `meta`. Workers keep its Lua table by `id`.
+#[derive(Debug)]
+pub struct Meta {
+    /// Unique in the process.
+    pub id: u64,
+    /// The route's Ingress; none for `serverRewrite` and `init`.
+    pub ingress: Option<ObjectName>,
+    /// The route; none for `serverRewrite` and `init`.
+    pub route: Option<RouteKey>,
+    /// The route's Service.
+    pub service: String,
+}
+
+impl Meta {
+    /// As scripts get it, but for the plugin's and the binding's names.
+    pub fn json(&self) -> serde_json::Value {
+        let mut all = serde_json::Map::new();
+        if let Some(ingress) = &self.ingress {
+            all.insert("namespace".into(), ingress.namespace.clone().into());
+            all.insert("ingress".into(), ingress.name.clone().into());
+        }
+        if let Some(route) = &self.route {
+            all.insert("host".into(), route.host.clone().into());
+            all.insert("path".into(), route.path.clone().into());
+        }
+        all.insert("service".into(), self.service.clone().into());
+        serde_json::Value::Object(all)
+    }
+}
+
+/// A number that no other call returns.
+pub fn unique() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }

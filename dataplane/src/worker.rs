@@ -9,6 +9,9 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 
+use crate::exchange::pool::Exchanges;
+use crate::io::Buffers;
+use crate::lua::failures::Failures;
 use crate::lua::shdict::Dicts;
 use crate::lua::vms::Vms;
 use crate::metrics::Metrics;
@@ -23,8 +26,35 @@ pub struct Shared {
     pub dicts: Dicts,
     /// Counters.
     pub metrics: Metrics,
-    /// No new connections: the process is on its way out.
-    pub draining: std::sync::atomic::AtomicBool,
+    /// The last failure of each plugin.
+    pub failures: Failures,
+    /// How far the process is on its way out.
+    pub stage: tokio::sync::watch::Sender<Stage>,
+    /// The version of the last commit that was applied.
+    pub commits: tokio::sync::watch::Sender<u64>,
+}
+
+impl Shared {
+    /// Makes, resizes and drops shared dicts as a snapshot says.
+    pub fn apply_dicts(&self, snapshot: &Snapshot) {
+        for (scope, spec) in &snapshot.scopes {
+            for refused in self.dicts.declare(scope, &spec.dicts, spec.limits.shared_dict_bytes, crate::clock::unix_ms()) {
+                tracing::error!(target: "table", ?scope, "the shared dict {} of {} bytes is refused: {} of the namespace's {} bytes are left", refused.name, refused.wanted, refused.left, refused.cap);
+            }
+        }
+        self.dicts.retain(|scope| snapshot.scopes.contains_key(scope));
+    }
+}
+
+/// How far the process is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// It serves.
+    Serving,
+    /// Not ready any more; connections are still accepted, but end after their next response.
+    Draining,
+    /// Nothing is accepted any more.
+    Closing,
 }
 
 /// One worker's state. Never leaves its thread.
@@ -37,6 +67,12 @@ pub struct Worker {
     pub pools: Pools,
     /// Lua.
     pub vms: Vms,
+    /// Spare read buffers.
+    pub buffers: Buffers,
+    /// Spare exchanges.
+    pub exchanges: Exchanges,
+    stage: tokio::sync::watch::Receiver<Stage>,
+    connections: Rc<Cell<usize>>,
     table: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     random: Cell<u64>,
 }
@@ -46,7 +82,49 @@ impl Worker {
     pub fn new(id: usize, shared: Arc<Shared>) -> Rc<Self> {
         let table = RefCell::new(Cache::new(shared.snapshot.clone()));
         let seed = crate::clock::random_seed();
-        Rc::new(Self { id, pools: Pools::default(), vms: Vms::default(), table, random: Cell::new(seed), shared })
+        let stage = shared.stage.subscribe();
+        Rc::new(Self {
+            id,
+            pools: Pools::default(),
+            vms: Vms::default(),
+            buffers: Buffers::default(),
+            exchanges: Exchanges::default(),
+            stage,
+            connections: Rc::default(),
+            table,
+            random: Cell::new(seed),
+            shared,
+        })
+    }
+
+    /// Connections end after their next response.
+    pub fn is_draining(&self) -> bool {
+        *self.stage.borrow() >= Stage::Draining
+    }
+
+    /// Completes when [`Self::is_draining`] becomes true.
+    pub async fn drained(&self) {
+        let mut stage = self.stage.clone();
+        // The sender lives in `shared`, as long as this worker.
+        let _ = stage.wait_for(|s| *s >= Stage::Draining).await;
+    }
+
+    /// Completes when nothing is to be accepted any more.
+    pub async fn accept_ends(&self) {
+        let mut stage = self.stage.clone();
+        let _ = stage.wait_for(|s| *s >= Stage::Closing).await;
+    }
+
+    /// Counts a client's connection until the guard is dropped.
+    pub fn count_connection(&self) -> Counted {
+        self.connections.set(self.connections.get() + 1);
+        self.shared.metrics.connection_opened();
+        Counted { connections: self.connections.clone(), shared: self.shared.clone() }
+    }
+
+    /// Clients' connections that are open.
+    pub fn connections(&self) -> usize {
+        self.connections.get()
     }
 
     /// The current table. Cheap: no shared count moves unless it changed.
@@ -72,5 +150,18 @@ impl Worker {
     /// 32 hexadecimal digits, as nginx's `$request_id`.
     pub fn random_id(&self) -> String {
         format!("{:016x}{:016x}", self.random(), self.random())
+    }
+}
+
+/// An open client connection.
+pub struct Counted {
+    connections: Rc<Cell<usize>>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.connections.set(self.connections.get() - 1);
+        self.shared.metrics.connection_closed();
     }
 }

@@ -39,17 +39,22 @@ fn host(ex: &mut Exchange) -> Result<()> {
 fn target(ex: &mut Exchange, merge_slashes: bool) -> Result<()> {
     let head = &ex.req.head;
     let target = &head.target[head.path_start..];
+    ex.req.matched.clear();
+    ex.req.path.clear();
     if target == b"*" {
         // Only OPTIONS gets this far with it; it routes as the root does.
-        ex.req.path = b"/".to_vec();
+        ex.req.matched.push('/');
+        ex.req.path.push(b'/');
         return Ok(());
     }
     let (raw, query) = path::split_target(target);
     let normal = path::normalize(raw, merge_slashes).map_err(|e| Error::new(Kind::BadRequest, e.to_string()))?;
-    ex.req.path.clear();
-    ex.req.path.extend_from_slice(normal.as_bytes());
-    if let Cow::Owned(_) = normal {
-        ex.req.path_changed = true;
+    ex.req.matched.push_str(&normal);
+    ex.req.normalised = matches!(normal, Cow::Owned(_));
+    if normal.contains('%') {
+        path::decode(&normal, &mut ex.req.path);
+    } else {
+        ex.req.path.extend_from_slice(normal.as_bytes());
     }
     ex.req.args = query.map(<[u8]>::to_vec);
     Ok(())
@@ -64,7 +69,7 @@ fn forwarded(ex: &mut Exchange, http: &routing::value::Http) {
         .filter_map(|part| std::str::from_utf8(part).ok()?.trim().parse().ok())
         .collect();
     let trusted = |ip: &IpAddr| http.trusted_proxies.iter().any(|c| c.contains(*ip));
-    if let Some(ip) = listed.iter().rev().find(|ip| !trusted(ip)).or(listed.first()) {
+    if let Some(ip) = listed.iter().rev().find(|ip| !trusted(ip)).or_else(|| listed.first()) {
         ex.req.client = SocketAddr::new(*ip, 0);
     }
     match headers.get(b"x-forwarded-proto") {
@@ -84,14 +89,14 @@ fn drop_underscores(ex: &mut Exchange) {
 
 /// Chooses the route.
 pub(super) fn route(ex: &mut Exchange) -> Result<Arc<CompiledRoute>> {
-    let path = std::str::from_utf8(&ex.req.path).ok();
-    let found = ex.worker.snapshot(|s| match path {
-        Some(path) => s.router.find(&ex.req.host, path).map(|found| found.value.clone()),
-        None => None,
-    });
+    if ex.req.path_changed {
+        // A serverRewrite script chose another path.
+        ex.req.matched = path::encode(&ex.req.path);
+    }
+    let found = ex.worker.snapshot(|s| s.router.find(&ex.req.host, &ex.req.matched).map(|found| found.value.clone()));
     let route = found.ok_or_else(|| Error::new(Kind::NoRoute, "no route"))?;
     for (name, value) in &route.plan.variables {
-        ex.lua.vars.push((name.clone(), value.clone()));
+        ex.lua.vars.push((name.clone(), Some(value.clone())));
     }
     ex.route = Some(route.clone());
     Ok(route)

@@ -12,7 +12,7 @@ pub(super) fn to_https(ex: &Exchange, route: &CompiledRoute) -> Option<Vec<u8>> 
         return None;
     }
     let (host_has_tls, port, on) = ex.worker.snapshot(|s| {
-        let host = s.router.host_of(&ex.req.host).and_then(|key| s.hosts.get(key));
+        let host = s.router.host_of(&ex.req.host).and_then(|found| s.hosts.get(found.name()));
         (host.is_some_and(|h| h.tls), s.settings.tls.redirect_port, s.settings.tls.redirect)
     });
     if !(route.policy.force_ssl_redirect || on && route.policy.ssl_redirect && host_has_tls) {

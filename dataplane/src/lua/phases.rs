@@ -138,8 +138,8 @@ fn exit_with(ex: &mut Exchange, code: i32) {
 
 /// Runs one script in a coroutine to its end.
 async fn run(ex: &mut Exchange, client: &mut Client<'_>, step: &Step, phase: Phase) -> std::result::Result<(), Failure> {
-    let Prepared { vm, session, chunk, config } = vms::prepare(ex, step).map_err(Failure::Script)?;
-    let args = [Arg::Handle(&config.0), Arg::Handle(&config.1)];
+    let Prepared { vm, session, chunk, config, meta } = vms::prepare(ex, step).map_err(Failure::Script)?;
+    let args = [Arg::Handle(&config), Arg::Handle(&meta)];
     let mut thread = session.thread(&chunk, &args).map_err(Failure::Script)?;
     let mut values = Vec::new();
     let outer = (ex.lua.phase.replace(phase), ex.lua.running.replace(step.used.clone()));

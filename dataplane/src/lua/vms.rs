@@ -22,9 +22,6 @@ pub use fair::Bucket;
 /// Retired VMs of a scope that may still serve requests; beyond, replacement waits.
 const RETIRED_MAX: usize = 4;
 
-/// A config table and a `meta` table.
-pub type Config = (Handle<Exchange>, Handle<Exchange>);
-
 /// A worker's VMs.
 #[derive(Default)]
 pub struct Vms {
@@ -47,8 +44,11 @@ pub struct ScopeVm {
     /// It is replaced: timers fire early, new ones are refused.
     pub retired: Cell<bool>,
     chunks: RefCell<HashMap<u64, Chunk<Exchange>, FastHash>>,
-    configs: RefCell<HashMap<u64, Rc<Config>, FastHash>>,
+    tables: RefCell<HashMap<u64, Table, FastHash>>,
 }
+
+/// A config's or a route's table.
+pub type Table = Rc<Handle<Exchange>>;
 
 /// A VM as one request uses it.
 pub struct RequestVm {
@@ -66,8 +66,10 @@ pub struct Prepared {
     pub session: Session<Exchange>,
     /// The compiled script.
     pub chunk: Chunk<Exchange>,
-    /// Its arguments.
-    pub config: Rc<Config>,
+    /// Its first argument.
+    pub config: Table,
+    /// Its second argument.
+    pub meta: Table,
 }
 
 /// Finds or makes what a step needs.
@@ -85,8 +87,8 @@ pub fn prepare(ex: &mut Exchange, step: &Step) -> Result<Prepared, ScriptError> 
     };
     let RequestVm { vm, session } = &ex.lua.sessions[at];
     let chunk = vm.chunk(&step.script)?;
-    let config = vm.config(&step.used)?;
-    Ok(Prepared { vm: vm.clone(), session: session.clone(), chunk, config })
+    let (config, meta) = vm.arguments(&step.used)?;
+    Ok(Prepared { vm: vm.clone(), session: session.clone(), chunk, config, meta })
 }
 
 impl Vms {
@@ -191,7 +193,7 @@ impl ScopeVm {
             timers: super::timers::Timers::default(),
             retired: Cell::new(false),
             chunks: RefCell::default(),
-            configs: RefCell::default(),
+            tables: RefCell::default(),
             vm,
             spec,
         });
@@ -208,8 +210,8 @@ impl ScopeVm {
                 ex.lua.sessions.push(RequestVm { vm: self.clone(), session: session.clone() });
                 (ex.lua.phase, ex.lua.running) = (Some(lua_phase), Some(used.clone()));
                 let chunk = self.chunk(script)?;
-                let config = self.config(used)?;
-                session.call(&mut ex, lua_phase, &chunk, &[Arg::Handle(&config.0), Arg::Handle(&config.1)])?;
+                let (config, meta) = self.arguments(used)?;
+                session.call(&mut ex, lua_phase, &chunk, &[Arg::Handle(&config), Arg::Handle(&meta)])?;
             }
         }
         Ok(())
@@ -224,13 +226,20 @@ impl ScopeVm {
         Ok(chunk)
     }
 
-    fn config(&self, used: &Arc<PluginUse>) -> Result<Rc<Config>, ScriptError> {
-        if let Some(config) = self.configs.borrow().get(&used.id) {
-            return Ok(config.clone());
+    /// The two tables that a plugin's chunks get.
+    fn arguments(&self, used: &PluginUse) -> Result<(Table, Table), ScriptError> {
+        let config = self.table(used.config.id, || used.config.value.clone())?;
+        let meta = self.table(used.meta.id, || used.meta.json())?;
+        Ok((config, meta))
+    }
+
+    fn table(&self, id: u64, json: impl FnOnce() -> serde_json::Value) -> Result<Table, ScriptError> {
+        if let Some(table) = self.tables.borrow().get(&id) {
+            return Ok(table.clone());
         }
-        let config = Rc::new((self.vm.table(&used.config.0)?, self.vm.table(&used.meta)?));
-        self.configs.borrow_mut().insert(used.id, config.clone());
-        Ok(config)
+        let table = Rc::new(self.vm.table(&json())?);
+        self.tables.borrow_mut().insert(id, table.clone());
+        Ok(table)
     }
 
     /// Drops what was loaded for scripts and uses that a later table no longer has. They are loaded again where an
@@ -240,8 +249,8 @@ impl ScopeVm {
         if self.chunks.borrow().len() > LOADED_MAX {
             self.chunks.borrow_mut().clear();
         }
-        if self.configs.borrow().len() > LOADED_MAX {
-            self.configs.borrow_mut().clear();
+        if self.tables.borrow().len() > LOADED_MAX {
+            self.tables.borrow_mut().clear();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The request as it goes upstream: target, hop-by-hop headers dropped, X-Forwarded-* and the like as ingress-nginx
 //! sends them.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use http1::{Framing, Headers};
@@ -32,22 +33,18 @@ fn is_ours(name: &[u8]) -> bool {
 }
 
 /// The target that goes upstream: as the client sent it, unless a script or normalisation changed it.
-pub(super) fn target(ex: &Exchange) -> Vec<u8> {
-    let head = &ex.req.head;
-    let sent = &head.target[head.path_start..];
-    if !ex.req.path_changed && !ex.req.args_changed {
-        return if sent.is_empty() { b"/".to_vec() } else { sent.to_vec() };
+fn target(ex: &Exchange) -> Cow<'_, [u8]> {
+    let req = &ex.req;
+    let sent = &req.head.target[req.head.path_start..];
+    if !req.path_changed && !req.args_changed && !req.normalised {
+        return Cow::Borrowed(if sent.is_empty() { b"/" } else { sent });
     }
-    let mut target = if ex.req.path_changed {
-        routing::path::encode(&ex.req.path)
-    } else {
-        routing::path::split_target(sent).0.to_vec()
-    };
-    if let Some(args) = ex.req.args.as_deref().filter(|a| !a.is_empty()) {
+    let mut target = if req.path_changed { routing::path::encode(&req.path) } else { req.matched.clone() }.into_bytes();
+    if let Some(args) = req.args.as_deref() {
         target.push(b'?');
         target.extend_from_slice(args);
     }
-    target
+    Cow::Owned(target)
 }
 
 /// Hands every header of the upstream request to `emit`, but for framing and `Connection`.
@@ -121,12 +118,7 @@ pub(super) fn write_h1(ex: &mut Exchange, up: &mut h1::Connection, framing: Fram
     let mut out = std::mem::take(&mut up.out);
     out.extend_from_slice(ex.req.head.method.as_str().as_bytes());
     out.push(b' ');
-    if ex.req.path_changed || ex.req.args_changed {
-        out.extend_from_slice(&target(ex));
-    } else {
-        let sent = &ex.req.head.target[ex.req.head.path_start..];
-        out.extend_from_slice(if sent.is_empty() { b"/" } else { sent });
-    }
+    out.extend_from_slice(&target(ex));
     out.extend_from_slice(b" HTTP/1.1\r\n");
     headers(ex, |name, value| line(&mut out, name, value));
     match framing {
@@ -154,7 +146,7 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 /// Hands the head to an HTTP/2 stream.
 pub(super) fn write_h2(ex: &mut Exchange, up: &mut h2::Stream, framing: Framing) {
-    let target = target(ex);
+    let target = target(ex).into_owned();
     let mut fields = Headers::new();
     headers(ex, |name, value| fields.push(name, value));
     if ex.req.head.headers.get(b"te").is_some_and(|te| lists(te, b"trailers")) {

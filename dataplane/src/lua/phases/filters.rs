@@ -18,8 +18,8 @@ pub struct FilterFailed;
 
 /// Runs one script on the VM's main state. Returns its first result, if that is a number.
 fn call(ex: &mut Exchange, step: &Step, phase: Phase) -> std::result::Result<Option<i64>, ScriptError> {
-    let Prepared { vm, session, chunk, config } = vms::prepare(ex, step)?;
-    let args = [Arg::Handle(&config.0), Arg::Handle(&config.1)];
+    let Prepared { vm, session, chunk, config, meta } = vms::prepare(ex, step)?;
+    let args = [Arg::Handle(&config), Arg::Handle(&meta)];
     // A filter may run inside another script's `say`: what that one does is put back afterwards.
     let outer = (ex.lua.phase.replace(phase), ex.lua.running.replace(step.used.clone()), ex.lua.exit.take());
     let result = vm.timed(|| session.call(ex, phase, &chunk, &args));

@@ -1,0 +1,141 @@
+//! Sockets that accept clients: one per address and worker (`SO_REUSEPORT`), so the kernel spreads connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::downstream::{h1, h2};
+use crate::exchange::{Conn, TlsInfo};
+use crate::io::Io;
+use crate::worker::Worker;
+
+/// nginx's default backlog is 511; the kernel caps it at somaxconn anyway.
+const BACKLOG: i32 = 4096;
+
+/// Out of descriptors: accepting pauses for this long instead of spinning.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A TLS handshake must be done within this (nginx: `client_header_timeout` covers it).
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Binds one worker's socket of an address.
+///
+/// # Errors
+/// The operating system's, with the address.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("listen on {address}: {e}"));
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(named)?;
+    socket.set_reuse_address(true).map_err(named)?;
+    socket.set_reuse_port(true).map_err(named)?;
+    socket.set_nonblocking(true).map_err(named)?;
+    socket.bind(&address.into()).map_err(named)?;
+    socket.listen(BACKLOG).map_err(named)?;
+    Ok(socket.into())
+}
+
+/// Accepts until the worker stops accepting; then what is queued is still accepted, since closing a reuseport
+/// socket resets its queue.
+pub async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) {
+    let acceptor = tls.map(TlsAcceptor::from);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = worker.accept_ends() => break,
+        };
+        take(&worker, accepted, acceptor.as_ref()).await;
+    }
+    // EAGAIN ends it: `accept` would wait, so it is polled once.
+    while let Some(accepted) = futures_util::FutureExt::now_or_never(listener.accept()) {
+        if accepted.is_err() {
+            break;
+        }
+        take(&worker, accepted, acceptor.as_ref()).await;
+    }
+}
+
+async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>, acceptor: Option<&TlsAcceptor>) {
+    match accepted {
+        Ok((tcp, peer)) => {
+            let connection = serve(worker.clone(), tcp, peer, acceptor.cloned());
+            let counted = worker.count_connection();
+            tokio::task::spawn_local(async move {
+                let _counted = counted;
+                connection.await;
+            });
+        }
+        Err(e) if is_out_of_resources(&e) => {
+            tracing::warn!(target: "listener", "accepting pauses: {e}");
+            worker.shared.metrics.accept_paused();
+            tokio::time::sleep(PAUSE).await;
+        }
+        // A client that gave up before it was accepted, and the like: nothing to do.
+        Err(e) => tracing::debug!(target: "listener", "accept: {e}"),
+    }
+}
+
+fn is_out_of_resources(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, acceptor: Option<TlsAcceptor>) {
+    let _ = tcp.set_nodelay(true);
+    let Ok(local) = tcp.local_addr() else { return };
+    match acceptor {
+        None => plain(worker, tcp, Conn { peer, local, tls: None, serial: serial() }).await,
+        // Boxed: the handshake's state is large, and a plain connection's task must not be.
+        Some(acceptor) => Box::pin(secure(worker, tcp, peer, local, acceptor)).await,
+    }
+}
+
+fn serial() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// HTTP/1.1, or HTTP/2 by prior knowledge: its preface is told apart by the first bytes.
+async fn plain(worker: Rc<Worker>, tcp: TcpStream, conn: Conn) {
+    let conn = Rc::new(conn);
+    match h2::has_preface(&worker, &tcp).await {
+        Some(true) => Box::pin(h2::serve(worker, tcp, conn)).await,
+        Some(false) => h1::serve(worker, Io::Plain(tcp), conn).await,
+        None => {}
+    }
+}
+
+async fn secure(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, local: SocketAddr, acceptor: TlsAcceptor) {
+    let tls = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await {
+        Ok(Ok(tls)) => tls,
+        Ok(Err(e)) => {
+            worker.shared.metrics.handshake_failed();
+            tracing::debug!(target: "tls", client = %peer, "handshake: {e}");
+            return;
+        }
+        Err(_) => {
+            worker.shared.metrics.handshake_failed();
+            return;
+        }
+    };
+    let session = tls.get_ref().1;
+    let http2 = session.alpn_protocol() == Some(b"h2");
+    let info = TlsInfo {
+        server_name: session.server_name().map(str::to_ascii_lowercase),
+        protocol: match session.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLSv1.2",
+        },
+        cipher: session.negotiated_cipher_suite().map_or_else(String::new, |s| format!("{:?}", s.suite())),
+    };
+    let conn = Rc::new(Conn { peer, local, tls: Some(info), serial: serial() });
+    if http2 {
+        h2::serve(worker, tls, conn).await;
+    } else {
+        h1::serve(worker, Io::Server(Box::new(tls)), conn).await;
+    }
+}

@@ -1,0 +1,277 @@
+//! Applies commits: keeps the raw table, compiles what a change touches, and publishes the next snapshot.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use routing::key::{BindingKey, ChainKey, PluginKey, PluginKind};
+use routing::value::{self, Settings};
+use routing::{Change, Commit, Key, KeyProblem, RouteKey, Value};
+
+use super::{Action, CompiledRoute, EndpointSet, Meta, Plan, Scope, Snapshot, Upstream, unique};
+
+mod chain;
+mod plugin;
+mod scope;
+
+use plugin::Plugins;
+
+/// Compiles commits. Lives on one thread; requests only see what it publishes.
+pub struct Compiler {
+    published: Arc<ArcSwap<Snapshot>>,
+    raw: BTreeMap<Key, Arc<Value>>,
+    endpoints: HashMap<String, Arc<ArcSwap<EndpointSet>>>,
+    upstreams: HashMap<String, Arc<Upstream>>,
+    plugins: Plugins,
+    reads: Reads,
+}
+
+/// Which routes read which keys, so that a change of a key recompiles them and no others.
+#[derive(Default)]
+struct Reads {
+    of_route: HashMap<RouteKey, BTreeSet<Key>>,
+    routes_of: HashMap<Key, BTreeSet<RouteKey>>,
+}
+
+impl Reads {
+    fn replace(&mut self, route: &RouteKey, keys: BTreeSet<Key>) {
+        for key in self.of_route.remove(route).into_iter().flatten() {
+            if let Some(routes) = self.routes_of.get_mut(&key) {
+                routes.remove(route);
+                if routes.is_empty() {
+                    self.routes_of.remove(&key);
+                }
+            }
+        }
+        for key in &keys {
+            self.routes_of.entry(key.clone()).or_default().insert(route.clone());
+        }
+        if !keys.is_empty() {
+            self.of_route.insert(route.clone(), keys);
+        }
+    }
+}
+
+/// What a commit touched, gathered before anything is compiled.
+#[derive(Default)]
+struct Touched {
+    routes: BTreeSet<RouteKey>,
+    scopes: BTreeSet<Scope>,
+    settings: bool,
+    server_chains: bool,
+}
+
+impl Compiler {
+    /// A compiler with an empty table.
+    pub fn new(published: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self {
+            published,
+            raw: BTreeMap::new(),
+            endpoints: HashMap::new(),
+            upstreams: HashMap::new(),
+            plugins: Plugins::default(),
+            reads: Reads::default(),
+        }
+    }
+
+    /// Applies a commit as one step. What compiles takes effect; a key that fails keeps its last good value.
+    pub fn apply(&mut self, commit: &Commit) -> Vec<KeyProblem> {
+        let mut next = Snapshot::clone(&self.published.load());
+        next.version += 1;
+        let mut problems = Vec::new();
+        let mut touched = Touched::default();
+        // Leaves first: what routes are compiled from must be there when they are.
+        let mut code = BTreeSet::new();
+        for change in &commit.changes {
+            self.store(change);
+            self.note(change, &mut next, &mut touched, &mut code, &mut problems);
+        }
+        for key in self.plugins.update(&code, &self.raw, &mut problems) {
+            touched.scopes.insert(scope_of(&key));
+            self.touch_readers(&Key::Plugin(key), &mut touched);
+        }
+        if touched.settings {
+            self.apply_settings(&mut next, &mut touched);
+        }
+        for route in touched.routes {
+            self.compile_route(&route, &mut next);
+        }
+        if touched.server_chains {
+            self.compile_server_rewrite(&mut next);
+        }
+        for scope in touched.scopes {
+            match scope::compile(&scope, &self.plugins, &self.raw, &next.settings) {
+                Some(spec) => drop(next.scopes.insert(scope, Arc::new(spec))),
+                None => drop(next.scopes.remove(&scope)),
+            }
+        }
+        self.published.store(Arc::new(next));
+        problems
+    }
+
+    fn store(&mut self, change: &Change) {
+        match change {
+            Change::Set(key, value) => drop(self.raw.insert(key.clone(), value.clone())),
+            Change::Delete(key) => drop(self.raw.remove(key)),
+        }
+    }
+
+    /// One change's direct effect, and what else must be compiled for it.
+    fn note(
+        &mut self,
+        change: &Change,
+        next: &mut Snapshot,
+        touched: &mut Touched,
+        code: &mut BTreeSet<Key>,
+        problems: &mut Vec<KeyProblem>,
+    ) {
+        let key = change.key();
+        match (key, self.raw.get(key).map(Arc::as_ref)) {
+            (Key::Settings, _) => touched.settings = true,
+            (Key::Host(host), Some(Value::Host(value))) => {
+                next.hosts.insert(host.clone(), Arc::new(value.clone()));
+            }
+            (Key::Host(host), _) => drop(next.hosts.remove(host)),
+            (Key::Route(route), _) => drop(touched.routes.insert(route.clone())),
+            (Key::Endpoints(name), value) => {
+                let set = match value {
+                    Some(Value::Endpoints(value)) => EndpointSet::from(value),
+                    _ => EndpointSet::default(),
+                };
+                self.endpoints_of(name).store(Arc::new(set));
+            }
+            (Key::Upstream(name), value) => {
+                let spec = match value {
+                    Some(Value::Upstream(spec)) => Some(spec.clone()),
+                    _ => None,
+                };
+                self.set_upstream(name, spec);
+                self.touch_readers(key, touched);
+            }
+            (Key::Certificate(name), Some(Value::Certificate(value))) => match crate::tls::load(value) {
+                Ok(loaded) => drop(next.certificates.insert(name.clone(), Arc::new(loaded))),
+                Err(e) => problems.push(KeyProblem { key: key.clone(), message: e.to_string() }),
+            },
+            (Key::Certificate(name), _) => drop(next.certificates.remove(name)),
+            (Key::Namespace(name), _) => {
+                touched.scopes.insert(Scope::Namespace(name.as_str().into()));
+            }
+            (Key::Chain(_), _) => self.touch_readers(key, touched),
+            (Key::Plugin(_) | Key::Script(_) | Key::Binding(_), _) => drop(code.insert(key.clone())),
+        }
+    }
+
+    fn touch_readers(&self, key: &Key, touched: &mut Touched) {
+        if let Some(routes) = self.reads.routes_of.get(key) {
+            touched.routes.extend(routes.iter().cloned());
+        }
+        touched.server_chains |= matches!(key, Key::Chain(_) | Key::Plugin(_));
+    }
+
+    fn apply_settings(&self, next: &mut Snapshot, touched: &mut Touched) {
+        let settings = match self.raw.get(&Key::Settings).map(Arc::as_ref) {
+            Some(Value::Settings(settings)) => (**settings).clone(),
+            _ => Settings::default(),
+        };
+        next.settings = Arc::new(settings);
+        touched.server_chains = true;
+        touched.scopes.extend(next.scopes.keys().cloned());
+        let routes = self.raw.keys().filter_map(|k| match k {
+            Key::Route(route) => Some(route.clone()),
+            _ => None,
+        });
+        touched.routes.extend(routes);
+    }
+
+    fn endpoints_of(&mut self, name: &str) -> Arc<ArcSwap<EndpointSet>> {
+        self.endpoints.entry(name.to_owned()).or_default().clone()
+    }
+
+    fn set_upstream(&mut self, name: &str, spec: Option<value::Upstream>) {
+        match spec {
+            None => drop(self.upstreams.remove(name)),
+            Some(spec) => {
+                let endpoints = self.endpoints_of(&spec.endpoints);
+                let upstream = Upstream { id: unique(), key: name.to_owned(), spec, endpoints };
+                self.upstreams.insert(name.to_owned(), Arc::new(upstream));
+            }
+        }
+    }
+
+    fn compile_route(&mut self, key: &RouteKey, next: &mut Snapshot) {
+        let mut reads = BTreeSet::new();
+        match self.raw.get(&Key::Route(key.clone())).map(Arc::as_ref) {
+            Some(Value::Route(route)) => {
+                let compiled = self.route(key, route, &next.settings, &mut reads);
+                next.router.set(key, Arc::new(compiled));
+            }
+            _ => drop(next.router.remove(key)),
+        }
+        self.reads.replace(key, reads);
+    }
+
+    fn route(&self, key: &RouteKey, route: &value::Route, settings: &Settings, reads: &mut BTreeSet<Key>) -> CompiledRoute {
+        let meta = Arc::new(Meta {
+            id: unique(),
+            ingress: Some(route.ingress.clone()),
+            route: Some(key.clone()),
+            service: route.service.clone(),
+        });
+        CompiledRoute {
+            key: key.clone(),
+            ingress: route.ingress.clone(),
+            service: route.service.clone(),
+            action: self.action(&route.action, reads),
+            policy: route.policy.over(&settings.http.route),
+            plan: self.plan(&route.chains, &meta, reads),
+        }
+    }
+
+    fn action(&self, action: &value::Action, reads: &mut BTreeSet<Key>) -> Action {
+        let backends = match action {
+            value::Action::Refuse { status, reason } => return Action::Refuse { status: *status, reason: reason.clone() },
+            value::Action::Forward(backends) => backends,
+        };
+        let mut upstreams = Vec::with_capacity(backends.len());
+        for backend in backends {
+            reads.insert(Key::Upstream(backend.upstream.clone()));
+            match self.upstreams.get(&backend.upstream) {
+                Some(upstream) => upstreams.push((upstream.clone(), backend.weight)),
+                None => tracing::warn!(target: "table", "the upstream {} is not in the table", backend.upstream),
+            }
+        }
+        if upstreams.is_empty() {
+            return Action::Refuse { status: 503, reason: "the route's upstream is not in the table".into() };
+        }
+        Action::Forward(upstreams)
+    }
+
+    fn plan(&self, chains: &[ChainKey], meta: &Arc<Meta>, reads: &mut BTreeSet<Key>) -> Plan {
+        chain::plan(chains, meta, &self.raw, &self.plugins, reads)
+    }
+
+    fn compile_server_rewrite(&self, next: &mut Snapshot) {
+        let meta = Arc::new(Meta { id: unique(), ingress: None, route: None, service: String::new() });
+        let chains = next.settings.server_chains.clone();
+        let steps = chain::server_rewrite(&chains, &meta, &self.raw, &self.plugins);
+        next.server_rewrite = Arc::new(steps);
+    }
+
+    /// The value of a key as it was pushed, for debug dumps.
+    pub fn raw(&self) -> &BTreeMap<Key, Arc<Value>> {
+        &self.raw
+    }
+}
+
+/// The VM that a plugin's scripts run in.
+fn scope_of(plugin: &PluginKey) -> Scope {
+    match plugin.kind {
+        PluginKind::ClusterLuaPlugin => Scope::Operator,
+        PluginKind::LuaPlugin => Scope::Namespace(plugin.name.namespace.as_str().into()),
+    }
+}
+
+/// The key of a binding.
+fn binding_key(key: &BindingKey) -> Key {
+    Key::Binding(key.clone())
+}

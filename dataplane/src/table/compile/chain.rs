@@ -1,0 +1,131 @@
+//! The scripts of a route, from its chains.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use routing::key::{ChainKey, PluginKey};
+use routing::value::{FailurePolicy, Phase, Use};
+use routing::{Key, Value};
+
+use super::super::{Meta, Plan, PluginUse, Step};
+use super::plugin::{CompiledPlugin, Plugins};
+use super::scope_of;
+
+/// A plugin's use on a route, at the level where it runs.
+struct Placed {
+    level: usize,
+    plugin: Arc<CompiledPlugin>,
+    used: Arc<PluginUse>,
+}
+
+/// Compiles the chains of a route and records what was read.
+pub(super) fn plan(
+    chains: &[ChainKey],
+    meta: &Arc<Meta>,
+    raw: &BTreeMap<Key, Arc<Value>>,
+    plugins: &Plugins,
+    reads: &mut BTreeSet<Key>,
+) -> Plan {
+    let mut plan = Plan::default();
+    let placed = place(chains, meta, raw, plugins, reads, &mut plan.broken);
+    for p in &placed {
+        for (name, value) in &p.plugin.spec.variables {
+            if !plan.variables.iter().any(|(n, _)| n == name) {
+                plan.variables.push((name.clone(), value.clone().into_bytes()));
+            }
+        }
+    }
+    plan.rewrite = forward(&placed, Phase::Rewrite);
+    plan.access = forward(&placed, Phase::Access);
+    // The most specific one: the last in order.
+    plan.content = forward(&placed, Phase::Content).pop();
+    plan.balancer = forward(&placed, Phase::Balancer).pop();
+    plan.header_filter = backward(&placed, Phase::HeaderFilter);
+    plan.body_filter = backward(&placed, Phase::BodyFilter);
+    plan.log = backward(&placed, Phase::Log);
+    plan
+}
+
+/// The scripts that run before the route is chosen.
+pub(super) fn server_rewrite(
+    chains: &[ChainKey],
+    meta: &Arc<Meta>,
+    raw: &BTreeMap<Key, Arc<Value>>,
+    plugins: &Plugins,
+) -> Vec<Step> {
+    let placed = place(chains, meta, raw, plugins, &mut BTreeSet::new(), &mut None);
+    forward(&placed, Phase::ServerRewrite)
+}
+
+/// The uses of all chains in running order; a plugin that two chains name stands at the broader one's place with the
+/// more specific one's config.
+fn place(
+    chains: &[ChainKey],
+    meta: &Arc<Meta>,
+    raw: &BTreeMap<Key, Arc<Value>>,
+    plugins: &Plugins,
+    reads: &mut BTreeSet<Key>,
+    broken: &mut Option<String>,
+) -> Vec<Placed> {
+    let mut uses: Vec<(usize, &Use)> = Vec::new();
+    for (level, chain) in chains.iter().enumerate() {
+        let key = Key::Chain(chain.clone());
+        if let Some(Value::Chain(chain)) = raw.get(&key).map(Arc::as_ref) {
+            for used in &chain.uses {
+                match uses.iter_mut().find(|(_, u)| u.plugin == used.plugin) {
+                    Some((_, earlier)) => *earlier = used,
+                    None => uses.push((level, used)),
+                }
+            }
+        }
+        reads.insert(key);
+    }
+    let mut placed = Vec::with_capacity(uses.len());
+    for (level, used) in uses {
+        reads.insert(Key::Plugin(used.plugin.clone()));
+        match resolve(used, meta, plugins) {
+            Ok((plugin, used)) => placed.push(Placed { level, plugin, used }),
+            Err(why) if ignorable(&used.plugin, plugins) => tracing::warn!(target: "table", "{why}; the failure policy is Ignore"),
+            Err(why) => *broken = Some(why),
+        }
+    }
+    placed
+}
+
+fn ignorable(plugin: &PluginKey, plugins: &Plugins) -> bool {
+    plugins.get(plugin).is_some_and(|p| p.spec.failure_policy == FailurePolicy::Ignore)
+}
+
+fn resolve(used: &Use, meta: &Arc<Meta>, plugins: &Plugins) -> Result<(Arc<CompiledPlugin>, Arc<PluginUse>), String> {
+    if let Some(why) = &used.broken {
+        return Err(format!("{}: {why}", used.plugin));
+    }
+    let plugin = plugins.get(&used.plugin).ok_or_else(|| format!("{} is missing or does not compile", used.plugin))?;
+    let config = plugins.config(&used.binding).ok_or_else(|| format!("the {} is missing", used.binding))?;
+    let used = PluginUse {
+        plugin: used.plugin.clone(),
+        scope: scope_of(&used.plugin),
+        config: config.clone(),
+        meta: meta.clone(),
+        failure_policy: plugin.spec.failure_policy,
+        cpu_per_resume_ms: plugin.spec.cpu_per_resume_ms,
+    };
+    Ok((plugin.clone(), Arc::new(used)))
+}
+
+fn step(placed: &Placed, phase: Phase) -> Option<Step> {
+    let script = placed.plugin.scripts.get(&phase)?;
+    Some(Step { used: placed.used.clone(), script: script.clone() })
+}
+
+/// Broad levels first.
+fn forward(placed: &[Placed], phase: Phase) -> Vec<Step> {
+    placed.iter().filter_map(|p| step(p, phase)).collect()
+}
+
+/// Specific levels first; within a level the order stays.
+fn backward(placed: &[Placed], phase: Phase) -> Vec<Step> {
+    let mut order: Vec<&Placed> = placed.iter().collect();
+    order.sort_by_key(|p| std::cmp::Reverse(p.level));
+    order.into_iter().filter_map(|p| step(p, phase)).collect()
+}

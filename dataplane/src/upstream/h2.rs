@@ -1,0 +1,321 @@
+//! HTTP/2 towards endpoints (h2c, gRPC), by hyper: requests share a connection per endpoint and worker.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
+use http1::{Framing, Headers, Method, ResponseHead, Version};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::DataEvent;
+use super::connect::{open_tcp, within};
+use crate::error::{Error, Kind, Result};
+use crate::exchange::Exchange;
+use crate::io::Deadline;
+
+/// Connections to endpoints, each shared.
+#[derive(Default)]
+pub struct Pool(RefCell<HashMap<SocketAddr, SendRequest<Body>>>);
+
+/// Connections kept at once; endpoints come and go with deployments.
+const CONNECTIONS_MAX: usize = 1024;
+
+type Responding = Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>>>>;
+
+/// One request on a shared connection.
+pub struct Stream {
+    sender: SendRequest<Body>,
+    shared: Rc<RefCell<Shared>>,
+    responding: Option<Responding>,
+    body: Option<Incoming>,
+    deadline: Deadline,
+    timeout: Duration,
+    waits: bool,
+    sent: bool,
+    address: SocketAddr,
+}
+
+/// What the exchange and the request's body share.
+#[derive(Default)]
+struct Shared {
+    data: std::collections::VecDeque<Bytes>,
+    queued: usize,
+    end: bool,
+    /// The exchange is gone before its end: the stream is reset.
+    cut: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    /// hyper dropped the body.
+    closed: bool,
+}
+
+/// A stream on a shared connection; opens one where there is none. The bool: the connection was used before.
+pub async fn open(ex: &Exchange, address: SocketAddr, timeout: Duration) -> Result<(Stream, bool)> {
+    let kept = ex.worker.pools.h2.0.borrow().get(&address).filter(|s| !s.is_closed()).cloned();
+    let reused = kept.is_some();
+    let sender = match kept {
+        Some(sender) => sender,
+        None => {
+            let sender = within(timeout, address, handshake(address)).await?;
+            let mut pool = ex.worker.pools.h2.0.borrow_mut();
+            pool.retain(|_, s| !s.is_closed());
+            if pool.len() < CONNECTIONS_MAX {
+                pool.insert(address, sender.clone());
+            }
+            sender
+        }
+    };
+    let stream = Stream {
+        sender,
+        shared: Rc::default(),
+        responding: None,
+        body: None,
+        deadline: Deadline::default(),
+        timeout: Duration::ZERO,
+        waits: false,
+        sent: false,
+        address,
+    };
+    Ok((stream, reused))
+}
+
+#[derive(Clone)]
+struct Local;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
+async fn handshake(address: SocketAddr) -> Result<SendRequest<Body>> {
+    let tcp = open_tcp(address).await?;
+    let (sender, connection) = http2::Builder::new(Local)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(Duration::from_secs(60)))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .handshake(TokioIo::new(tcp))
+        .await
+        .map_err(|e| Error::retriable(Kind::Connect, format!("HTTP/2 with {address}: {e}")))?;
+    tokio::task::spawn_local(async move {
+        if let Err(e) = connection.await {
+            tracing::debug!(target: "http", %address, "HTTP/2 connection to an endpoint: {e}");
+        }
+    });
+    Ok(sender)
+}
+
+impl Stream {
+    /// Sets the time-out between two reads.
+    pub fn begin(&mut self, read_timeout: Duration) {
+        self.timeout = read_timeout;
+    }
+
+    /// Hands over the head; the request starts with the first poll.
+    pub fn head(&mut self, method: &Method, target: &[u8], headers: &Headers, no_body: bool) {
+        let authority = headers.get(b"host").unwrap_or_default();
+        let uri = http::Uri::builder()
+            .scheme("http")
+            .authority(if authority.is_empty() { self.address.to_string().into_bytes() } else { authority.to_vec() }.as_slice())
+            .path_and_query(target)
+            .build();
+        let mut map = crate::downstream::h2::to_map(headers);
+        map.remove(http::header::HOST);
+        self.shared.borrow_mut().end = no_body;
+        let mut request = http::Request::new(Body { shared: self.shared.clone() });
+        *request.method_mut() = http::Method::from_bytes(method.as_str().as_bytes()).unwrap_or(http::Method::GET);
+        *request.headers_mut() = map;
+        match uri {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(e) => {
+                self.responding = None;
+                tracing::debug!(target: "http", "a target that HTTP/2 cannot carry: {e}");
+                return;
+            }
+        }
+        let mut sender = self.sender.clone();
+        self.responding = Some(Box::pin(async move {
+            sender.ready().await?;
+            sender.send_request(request).await
+        }));
+    }
+
+    /// See [`super::Connection::queue_data`].
+    pub fn queue_data(&mut self, data: &[u8]) {
+        if !data.is_empty() {
+            let mut shared = self.shared.borrow_mut();
+            shared.queued += data.len();
+            shared.data.push_back(Bytes::copy_from_slice(data));
+            wake(&mut shared.reader);
+        }
+    }
+
+    /// See [`super::Connection::queue_end`].
+    pub fn queue_end(&mut self) {
+        let mut shared = self.shared.borrow_mut();
+        shared.end = true;
+        wake(&mut shared.reader);
+    }
+
+    /// See [`super::Connection::queued`].
+    pub fn queued(&self) -> usize {
+        self.shared.borrow().queued
+    }
+
+    /// See [`super::Connection::sent_any`].
+    pub fn sent_any(&self) -> bool {
+        self.sent
+    }
+
+    /// See [`super::Connection::poll_write`].
+    pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut shared = self.shared.borrow_mut();
+        if shared.queued == 0 || shared.closed {
+            return Poll::Ready(Ok(()));
+        }
+        shared.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// See [`super::Connection::poll_head`].
+    pub fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<()>> {
+        let Some(responding) = &mut self.responding else {
+            return Poll::Ready(Err(Error::new(Kind::UpstreamProtocol, "the request cannot be sent over HTTP/2")));
+        };
+        let Poll::Ready(result) = responding.as_mut().poll(cx) else {
+            self.sent = true;
+            return self.poll_timeout(cx);
+        };
+        self.responding = None;
+        self.waits = false;
+        let response = result.map_err(|e| failure(&e))?;
+        let (parts, body) = response.into_parts();
+        head.status = parts.status.as_u16();
+        head.reason.clear();
+        head.version = Version::Http11;
+        head.headers.clear();
+        for (name, value) in &parts.headers {
+            head.headers.push(name.as_str().as_bytes(), value.as_bytes());
+        }
+        head.framing = match (body.is_end_stream(), body.size_hint().exact()) {
+            (true, _) => Framing::None,
+            (false, Some(n)) => Framing::Length(n),
+            (false, None) => Framing::Chunked,
+        };
+        self.body = Some(body);
+        Poll::Ready(Ok(()))
+    }
+
+    /// See [`super::Connection::poll_data`].
+    pub fn poll_data(&mut self, cx: &mut Context<'_>, sink: &mut impl FnMut(&[u8])) -> Poll<Result<DataEvent>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(Ok(DataEvent::End(None))) };
+        match Pin::new(body).poll_frame(cx) {
+            Poll::Pending => match ready!(self.poll_timeout(cx)) {
+                Ok(()) => Poll::Pending,
+                Err(e) => Poll::Ready(Err(e)),
+            },
+            Poll::Ready(None) => Poll::Ready(Ok(DataEvent::End(None))),
+            Poll::Ready(Some(Err(e))) => Poll::Ready(Err(failure(&e))),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.waits = false;
+                match frame.into_data() {
+                    Ok(data) => {
+                        sink(&data);
+                        Poll::Ready(Ok(DataEvent::Data))
+                    }
+                    Err(frame) => Poll::Ready(Ok(DataEvent::End(frame.into_trailers().ok().map(|map| from_map(&map))))),
+                }
+            }
+        }
+    }
+
+    /// Pending until the endpoint was silent for too long.
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if !self.waits {
+            self.deadline.set(self.timeout);
+            self.waits = true;
+        }
+        ready!(self.deadline.poll(cx));
+        Poll::Ready(Err(Error::retriable(Kind::UpstreamTimeout, "the endpoint did not answer in time")))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut shared = self.shared.borrow_mut();
+        if !shared.end {
+            shared.cut = true;
+            wake(&mut shared.reader);
+        }
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+fn failure(e: &hyper::Error) -> Error {
+    // A stream that the endpoint refused unprocessed (REFUSED_STREAM, GOAWAY) and a connection that broke alike:
+    // whether another try is safe is decided by the method and the body.
+    Error::retriable(Kind::UpstreamClosed, format!("HTTP/2 with the endpoint: {e}"))
+}
+
+fn from_map(map: &http::HeaderMap) -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in map {
+        headers.push(name.as_str().as_bytes(), value.as_bytes());
+    }
+    headers
+}
+
+/// A request's body, as hyper pulls it.
+pub struct Body {
+    shared: Rc<RefCell<Shared>>,
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = crate::downstream::h2::Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
+        let mut shared = self.shared.borrow_mut();
+        if let Some(data) = shared.data.pop_front() {
+            shared.queued -= data.len();
+            wake(&mut shared.writer);
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if shared.end {
+            return Poll::Ready(None);
+        }
+        if shared.cut {
+            return Poll::Ready(Some(Err(crate::downstream::h2::Cut)));
+        }
+        shared.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let shared = self.shared.borrow();
+        shared.end && shared.data.is_empty()
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let mut shared = self.shared.borrow_mut();
+        shared.closed = true;
+        wake(&mut shared.writer);
+    }
+}
