@@ -1,9 +1,24 @@
 //! The control side: objects in, routing table and problems out. In this order:
 //! - [`crd`]: our custom resources as types, and their definitions
+//! - [`lua_syntax`]: whether a script compiles, without running it
 //! - [`problem`]: what is wrong with an object, and what to do
+//! - [`files`]: YAML files as the source of objects, in standalone mode
+//! - [`store`]: the one store of objects, and the facts that can be read of it
+//! - [`reader`]: how a key is derived, with a record of what was read
+//! - [`translate`]: one function per section of the table
+//! - [`table`]: the published table, which follows the store
+//! - [`standalone`]: files in, commits out
 #![forbid(unsafe_code)]
 
 pub mod crd;
+pub mod lua_syntax;
+pub mod files;
 pub mod problem;
+pub mod reader;
+pub mod standalone;
+pub mod store;
+pub mod table;
+pub mod translate;
 
 pub use problem::{ObjectRef, Problem, Severity};
+pub use table::Translator;

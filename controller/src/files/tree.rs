@@ -1,0 +1,262 @@
+//! YAML as a tree in which each node knows its line, so that a problem found long after parsing can name it.
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+/// Documents of a stream: more than any Helm chart renders, few enough to bound the work on garbage.
+const DOCUMENTS_MAX: usize = 200_000;
+/// Nodes of a file; 10,000 Ingresses in one file have about half a million.
+const NODES_MAX: usize = 20_000_000;
+/// Scalar bytes of a file.
+const SCALAR_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// A node of a document.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    /// Its first line, from 1.
+    pub(super) line: u32,
+    /// What it is.
+    pub(super) value: Yaml,
+}
+
+/// What a node is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Yaml {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`; YAML 1.1's `yes` and `on` too, as kubectl reads them.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A whole number above `i64::MAX`.
+    UInt(u64),
+    /// A number with a fraction or an exponent.
+    Float(f64),
+    /// Text.
+    String(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping, in the file's order; keys are unique, or the file does not parse.
+    Map(Vec<(String, Node)>),
+}
+
+/// Why a text is not YAML.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct NotYaml {
+    /// Where, from 1; 0 when not known.
+    pub(super) line: u32,
+    /// What is wrong.
+    pub(super) message: String,
+}
+
+/// The documents of a file, empty ones left out.
+pub(super) fn parse(text: &str) -> Result<Vec<Node>, NotYaml> {
+    let budget = serde_saphyr::budget! {
+        max_documents: DOCUMENTS_MAX,
+        max_nodes: NODES_MAX,
+        // A node is at most two events, a document and the stream two more.
+        max_events: 2 * NODES_MAX + 2 * DOCUMENTS_MAX,
+        max_total_scalar_bytes: SCALAR_BYTES_MAX,
+    };
+    let options = serde_saphyr::options! { budget: budget, with_snippet: false };
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|e| {
+        let line = e.location().map_or(0, |l| u32::try_from(l.line()).unwrap_or(u32::MAX));
+        NotYaml { line, message: e.to_string() }
+    })
+}
+
+impl Node {
+    /// The value of a mapping's key.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        match &self.value {
+            Yaml::Map(entries) => entries.iter().find(|(k, _)| k == key).map(|(_, v)| v),
+            _ => None,
+        }
+    }
+
+    /// The text of a string node.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        match &self.value {
+            Yaml::String(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The line of a field such as `spec.rules[0].host`, or of the nearest node on the way to it that exists.
+    pub(super) fn line_of(&self, field: &str) -> u32 {
+        let mut at = self;
+        for step in Steps(field) {
+            let next = match (step, &at.value) {
+                (Step::Key(key), _) => at.get(key),
+                (Step::Index(i), Yaml::List(items)) => items.get(i),
+                (Step::Index(_), _) => None,
+            };
+            match next {
+                Some(node) => at = node,
+                None => break,
+            }
+        }
+        at.line
+    }
+
+    /// What the node is called in a message.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.value {
+            Yaml::Null => "nothing",
+            Yaml::Bool(_) => "a boolean",
+            Yaml::Int(_) | Yaml::UInt(_) | Yaml::Float(_) => "a number",
+            Yaml::String(_) => "a string",
+            Yaml::List(_) => "a list",
+            Yaml::Map(_) => "an object",
+        }
+    }
+}
+
+/// One step of a field's path.
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+/// The steps of `a.b[0]["c.d"]`.
+struct Steps<'a>(&'a str);
+
+impl<'a> Iterator for Steps<'a> {
+    type Item = Step<'a>;
+
+    fn next(&mut self) -> Option<Step<'a>> {
+        let rest = self.0.strip_prefix('.').unwrap_or(self.0);
+        if let Some(bracket) = rest.strip_prefix('[') {
+            let (inside, after) = bracket.split_once(']')?;
+            self.0 = after;
+            return match inside.parse() {
+                Ok(index) => Some(Step::Index(index)),
+                Err(_) => Some(Step::Key(inside.trim_matches('"'))),
+            };
+        }
+        let end = rest.find(['.', '[']).unwrap_or(rest.len());
+        let (key, after) = rest.split_at(end);
+        self.0 = after;
+        (!key.is_empty()).then_some(Step::Key(key))
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Yaml>::deserialize(d)?;
+        let line = u32::try_from(spanned.referenced.line()).unwrap_or(u32::MAX);
+        Ok(Self { line, value: spanned.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Yaml {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(YamlVisitor)
+    }
+}
+
+struct YamlVisitor;
+
+impl<'de> Visitor<'de> for YamlVisitor {
+    type Value = Yaml;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a YAML node")
+    }
+
+    fn visit_unit<E>(self) -> Result<Yaml, E> {
+        Ok(Yaml::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Yaml, E> {
+        Ok(Yaml::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, d: D) -> Result<Yaml, D::Error> {
+        Yaml::deserialize(d)
+    }
+
+    fn visit_bool<E>(self, v: bool) -> Result<Yaml, E> {
+        Ok(Yaml::Bool(v))
+    }
+
+    fn visit_i64<E>(self, v: i64) -> Result<Yaml, E> {
+        Ok(Yaml::Int(v))
+    }
+
+    fn visit_u64<E>(self, v: u64) -> Result<Yaml, E> {
+        Ok(i64::try_from(v).map_or(Yaml::UInt(v), Yaml::Int))
+    }
+
+    fn visit_f64<E>(self, v: f64) -> Result<Yaml, E> {
+        Ok(Yaml::Float(v))
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Yaml, E> {
+        Ok(Yaml::String(v.to_owned()))
+    }
+
+    fn visit_string<E>(self, v: String) -> Result<Yaml, E> {
+        Ok(Yaml::String(v))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Yaml, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Yaml::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Yaml, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Yaml::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Yaml, parse};
+
+    const TWO: &str =
+        "# a comment\nkind: A\nspec:\n  rules:\n  - host: x\n  - host: y\n    \"a.b\": 1\n---\n---\nkind: B\n";
+
+    #[test]
+    fn documents_and_fields_know_their_lines() {
+        let documents = parse(TWO).unwrap();
+        assert_eq!(documents.len(), 2, "empty documents are left out");
+        let check = |field: &str, line: u32| assert_eq!(documents[0].line_of(field), line, "{field}");
+        check("", 2);
+        check("kind", 2);
+        check("spec.rules[0].host", 5);
+        check("spec.rules[1].host", 6);
+        check("spec.rules[1][\"a.b\"]", 7);
+        check("spec.rules[7].host", 4);
+        check("spec.nothing", 4);
+        assert_eq!(documents[1].line, 10);
+    }
+
+    #[test]
+    fn scalars_are_what_kubectl_makes_of_them() {
+        let check =
+            |text: &str, value: Yaml| assert_eq!(parse(text).unwrap()[0].get("a").unwrap().value, value, "{text}");
+        check("a: 1", Yaml::Int(1));
+        check("a: 18446744073709551615", Yaml::UInt(u64::MAX));
+        check("a: '1'", Yaml::String("1".into()));
+        check("a: on", Yaml::Bool(true));
+        check("a: 1.5", Yaml::Float(1.5));
+        check("a:", Yaml::Null);
+        check("a: |\n  x\n  y\n", Yaml::String("x\ny\n".into()));
+        check("a: {b: [1]}", parse("{b: [1]}").unwrap()[0].value.clone());
+    }
+
+    #[test]
+    fn broken_text_says_where() {
+        assert_eq!(parse("a: 1\nb: [\n").unwrap_err().line, 3);
+        assert_eq!(parse("a: 1\na: 2\n").unwrap_err().line, 2);
+    }
+}

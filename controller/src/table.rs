@@ -1,0 +1,320 @@
+//! The published table, and how it follows the store.
+//!
+//! A goal (a key, or a check of an object) is derived while something needs it: the store's facts make the roots
+//! (routes that are claimed, hosts that are named, objects to check), and values name further keys (a route its chains
+//! and upstreams, a chain its plugins, ...). A change re-derives the goals that have read a fact that is different now,
+//! and no others.
+
+mod dependents;
+mod problems;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use routing::{Change, Key, Table, Value};
+use slab::Slab;
+
+use crate::problem::{ObjectRef, Problem};
+use crate::reader::{Goal, Input, Outcome, Published, Reader, Record};
+use crate::store::object::plugin_id;
+use crate::store::{Fact, Kind, ObjectId, Store, Update};
+use crate::translate::{self, Options};
+use dependents::{Dependents, FactId, NodeId};
+use problems::Problems;
+
+/// The store, and the table that is derived from it.
+#[derive(Debug)]
+pub struct Translator {
+    options: Options,
+    store: Store,
+    nodes: Slab<Node>,
+    ids: HashMap<Goal, NodeId>,
+    dependents: Dependents,
+    problems: Problems,
+}
+
+/// A goal that is needed, and what is known about it.
+#[derive(Debug)]
+struct Node {
+    goal: Goal,
+    input: Input,
+    /// The store's facts ask for it.
+    is_root: bool,
+    /// How many values name it.
+    namers: u32,
+    value: Option<Arc<Value>>,
+    reads: Vec<FactId>,
+    names: Vec<NodeId>,
+    problems: Vec<Problem>,
+}
+
+/// What a change of the store does.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// To the table, in key order; at most one per key, and none that changes nothing.
+    pub changes: Vec<Change>,
+    /// The objects whose problems are others than before, with all their problems.
+    pub problems: BTreeMap<ObjectRef, Vec<Problem>>,
+    /// How many times a key was derived.
+    pub derived: usize,
+    /// How many times an object was checked.
+    pub checked: usize,
+}
+
+/// What is under way within one change.
+#[derive(Default)]
+struct Work {
+    step: Step,
+    /// Goals to derive; the rank puts what others ask about before them.
+    queue: BTreeSet<(u8, NodeId)>,
+    /// Goals that may have lost their last reason to be.
+    orphans: Vec<NodeId>,
+    /// The values that keys had when the change began, of those that were touched.
+    before: BTreeMap<Key, Option<Arc<Value>>>,
+}
+
+impl Translator {
+    /// An empty store, whose table has the default settings.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            store: Store::default(),
+            nodes: Slab::new(),
+            ids: HashMap::new(),
+            dependents: Dependents::default(),
+            problems: Problems::default(),
+        }
+    }
+
+    /// Applies updates to the store, and makes the table follow.
+    pub fn change(&mut self, updates: impl IntoIterator<Item = Update>) -> Step {
+        let touched: BTreeSet<Fact> = updates.into_iter().flat_map(|update| self.store.update(update)).collect();
+        let mut work = Work::default();
+        self.set_root(Goal::Key(Key::Settings), true, &mut work);
+        for fact in &touched {
+            if let Some(goal) = root(fact) {
+                self.set_root(goal, self.store.says(fact), &mut work);
+            }
+            self.touch(fact, &mut work);
+        }
+        loop {
+            if let Some((_, id)) = work.queue.pop_first() {
+                self.derive(id, &mut work);
+            } else if let Some(id) = work.orphans.pop() {
+                self.drop_orphan(id, &mut work);
+            } else {
+                break;
+            }
+        }
+        self.finish(work)
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &Key) -> Option<&Arc<Value>> {
+        self.nodes.get(*self.ids.get(&Goal::Key(key.clone()))?)?.value.as_ref()
+    }
+
+    /// The whole table.
+    pub fn table(&self) -> Table {
+        let value = |(_, node): (_, &Node)| match (&node.goal, &node.value) {
+            (Goal::Key(key), Some(value)) => Some((key.clone(), value.clone())),
+            _ => None,
+        };
+        Table(self.nodes.iter().filter_map(value).collect())
+    }
+
+    /// The problems of all objects.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.problems.all()
+    }
+
+    /// The objects.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn set_root(&mut self, goal: Goal, is_root: bool, work: &mut Work) {
+        let id = match (self.ids.get(&goal), is_root) {
+            (Some(id), _) => *id,
+            (None, true) => self.add(goal, Input::None, work),
+            (None, false) => return,
+        };
+        self.nodes[id].is_root = is_root;
+        if !is_root {
+            work.orphans.push(id);
+        }
+    }
+
+    fn add(&mut self, goal: Goal, input: Input, work: &mut Work) -> NodeId {
+        let (reads, names, problems) = (Vec::new(), Vec::new(), Vec::new());
+        let node = Node { goal: goal.clone(), input, is_root: false, namers: 0, value: None, reads, names, problems };
+        work.queue.insert((rank(&goal), self.nodes.vacant_key()));
+        let id = self.nodes.insert(node);
+        self.ids.insert(goal, id);
+        id
+    }
+
+    /// Queues who has read a fact.
+    fn touch(&self, fact: &Fact, work: &mut Work) {
+        work.queue.extend(self.dependents.of(fact).map(|id| (rank(&self.nodes[id].goal), id)));
+    }
+
+    fn derive(&mut self, id: NodeId, work: &mut Work) {
+        let node = &self.nodes[id];
+        match node.goal {
+            Goal::Key(_) => work.step.derived += 1,
+            Goal::Check(_) => work.step.checked += 1,
+        }
+        let reader = Reader::new(&self.store, self);
+        let outcome = translate::derive(&node.goal, &node.input, &self.options, &reader);
+        let (record, is_unknown) = reader.finish();
+        let outcome = match outcome {
+            Outcome::Set(value) if is_unknown => Outcome::Keep(Some(value)),
+            Outcome::Absent if is_unknown => Outcome::Keep(None),
+            known => known,
+        };
+        let is_kept = matches!(outcome, Outcome::Keep(_)) && node.value.is_some();
+        let value = match outcome {
+            Outcome::Set(value) | Outcome::Keep(Some(value)) if !is_kept => Some(Arc::new(value)),
+            Outcome::Keep(_) if is_kept => node.value.clone(),
+            _ => None,
+        };
+        let why_not = self.nodes[id].why_not();
+        self.record(id, record, is_kept, work);
+        self.set_value(id, value, work);
+        if let (Goal::Key(key), true) = (&self.nodes[id].goal, self.nodes[id].why_not() != why_not) {
+            self.touch(&Fact::Published(key.clone()), work);
+        }
+    }
+
+    /// Takes over what a derivation read, named and told.
+    fn record(&mut self, id: NodeId, record: Record, is_kept: bool, work: &mut Work) {
+        let mut names = Vec::with_capacity(record.names.len());
+        for (key, input) in record.names {
+            let goal = Goal::Key(key);
+            let named = match self.ids.get(&goal) {
+                Some(id) => *id,
+                None => self.add(goal, input, work),
+            };
+            self.nodes[named].namers += 1;
+            names.push(named);
+        }
+        let node = &mut self.nodes[id];
+        node.reads = self.dependents.record(id, &node.reads, record.reads);
+        self.problems.replace(id, &node.problems, &record.problems);
+        node.problems = record.problems;
+        let mut gone = std::mem::replace(&mut node.names, names);
+        if is_kept {
+            // The value that stays names what it named.
+            std::mem::swap(&mut node.names, &mut gone);
+            let (again, more): (Vec<_>, Vec<_>) = gone.into_iter().partition(|named| node.names.contains(named));
+            node.names.extend(more);
+            gone = again;
+        }
+        self.unname(gone, work);
+    }
+
+    fn unname(&mut self, names: Vec<NodeId>, work: &mut Work) {
+        for named in names {
+            self.nodes[named].namers -= 1;
+            if self.nodes[named].namers == 0 {
+                work.orphans.push(named);
+            }
+        }
+    }
+
+    fn set_value(&mut self, id: NodeId, value: Option<Arc<Value>>, work: &mut Work) {
+        let node = &mut self.nodes[id];
+        let Goal::Key(key) = &node.goal else { return };
+        if node.value == value {
+            return;
+        }
+        let key = key.clone();
+        work.before.entry(key).or_insert(std::mem::replace(&mut node.value, value));
+    }
+
+    fn drop_orphan(&mut self, id: NodeId, work: &mut Work) {
+        let is_needed = |node: &Node| node.is_root || node.namers > 0;
+        if self.nodes.get(id).is_none_or(is_needed) {
+            return;
+        }
+        self.record(id, Record::default(), false, work);
+        self.set_value(id, None, work);
+        let node = self.nodes.remove(id);
+        work.queue.remove(&(rank(&node.goal), id));
+        self.ids.remove(&node.goal);
+        if let Goal::Key(key) = node.goal {
+            self.touch(&Fact::Published(key), work);
+        }
+    }
+
+    fn finish(&mut self, mut work: Work) -> Step {
+        for (key, before) in work.before {
+            let now = self.get(&key);
+            if before.as_ref() == now {
+                continue;
+            }
+            work.step.changes.push(match now {
+                Some(value) => Change::Set(key, value.clone()),
+                None => Change::Delete(key),
+            });
+        }
+        work.step.problems = self.problems.take_changed();
+        work.step
+    }
+}
+
+impl Node {
+    /// Why it has no value: its first problem.
+    fn why_not(&self) -> Option<String> {
+        match self.value {
+            Some(_) => None,
+            None => Some(self.problems.first().map_or(String::new(), |p| p.message.clone())),
+        }
+    }
+}
+
+impl Published for Translator {
+    fn published(&self, key: &Key) -> Result<(), String> {
+        let node = self.ids.get(&Goal::Key(key.clone())).and_then(|id| self.nodes.get(*id));
+        match node.map(Node::why_not) {
+            Some(None) => Ok(()),
+            Some(Some(why_not)) => Err(why_not),
+            None => Err(String::new()),
+        }
+    }
+}
+
+/// What the existence of a fact asks for.
+fn root(fact: &Fact) -> Option<Goal> {
+    let check = |kind, name: &routing::ObjectName| Some(Goal::Check(ObjectId::new(kind, name.clone())));
+    match fact {
+        Fact::Claims(key) => Some(Goal::Key(Key::Route(key.clone()))),
+        Fact::Hosts(host) | Fact::Tls(host) => Some(Goal::Key(Key::Host(host.clone()))),
+        Fact::Ingress(name) => check(Kind::Ingress, name),
+        Fact::Class(name) => check(Kind::IngressClass, &routing::ObjectName::cluster(name)),
+        Fact::Config(name) => check(Kind::MoongateConfig, &routing::ObjectName::cluster(name)),
+        Fact::Plugin(key) => Some(Goal::Check(plugin_id(key))),
+        Fact::Binding(routing::key::BindingKey::LuaPluginBinding(name)) => check(Kind::LuaPluginBinding, name),
+        Fact::Binding(routing::key::BindingKey::ClusterLuaPluginBinding(name)) => {
+            check(Kind::ClusterLuaPluginBinding, name)
+        }
+        _ => None,
+    }
+}
+
+/// Who asks whether others are published comes after them. Only the order depends on it, never the result.
+fn rank(goal: &Goal) -> u8 {
+    match goal {
+        Goal::Key(Key::Plugin(_)) => 0,
+        Goal::Key(Key::Binding(_)) => 1,
+        Goal::Key(Key::Chain(_)) => 2,
+        Goal::Key(_) => 3,
+        Goal::Check(_) => 4,
+    }
+}

