@@ -131,7 +131,8 @@ pub fn normalize_rule(path: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The normal form of a decoded path: what no segment may have as it is is escaped. `%` is, too: it stands for itself.
+/// A path as a script sets it, decoded, in the escapes of the normal form: whatever may not stand in a path is escaped,
+/// and so is `%`, which stands for itself. Dot segments and `//` stay as the script wrote them.
 pub fn encode(decoded: &[u8]) -> String {
     let mut out = String::with_capacity(decoded.len() + 8);
     for &byte in decoded {

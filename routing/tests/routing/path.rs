@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use routing::path::{BadPath, Target, normalize, normalize_rule, split_target};
+use routing::path::{BadPath, Target, decode, encode, normalize, normalize_rule, split_target};
 
 /// Each path with what it is matched and forwarded as, slashes merged and not.
 #[track_caller]
@@ -145,4 +145,22 @@ fn a_rules_path_gets_the_same_form_and_is_never_refused() {
     check("/%zz%é", "/%25zz%25%C3%A9");
     check("/a\n\0?b#c", "/a%0A%00%3Fb%23c");
     check("/a/../b//c/.", "/a/../b//c/.");
+}
+
+#[test]
+fn a_script_sees_and_sets_decoded_paths() {
+    #[track_caller]
+    fn check(normal: &str, decoded: &[u8], encoded: &str) {
+        let mut got = Vec::new();
+        decode(normal, &mut got);
+        assert_eq!(got, decoded, "{normal:?} decoded");
+        assert_eq!(encode(decoded), encoded, "{:?} encoded", decoded.escape_ascii());
+    }
+    check("/a/b;c", b"/a/b;c", "/a/b;c");
+    check("/a%20b%25%C3%A9%0A", b"/a b%\xc3\xa9\n", "/a%20b%25%C3%A9%0A");
+    // One round each way: what was a percent sign in data stays one.
+    check("/%252F", b"/%2F", "/%252F");
+    // As in nginx, `%2F` is lost once a script has set the path that it read.
+    check("/a%2Fb%3Fc", b"/a/b?c", "/a/b%3Fc");
+    check("/%26", b"/&", "/&");
 }

@@ -1,7 +1,7 @@
 //! Random tables, requests and histories against the naive reference.
 
 use proptest::prelude::*;
-use routing::path::{normalize, normalize_host, normalize_rule};
+use routing::path::{decode, encode, normalize, normalize_host, normalize_rule};
 use routing::router::{Router, Verdict};
 use routing::{PathKind, RouteKey};
 
@@ -123,6 +123,15 @@ proptest! {
         let got = normalize_host(authority.as_bytes()).ok();
         let expected = naive::normalize_host(authority.as_bytes());
         prop_assert_eq!(got.as_deref(), expected.as_deref(), "{}", authority);
+    }
+
+    #[test]
+    fn what_a_script_sets_arrives(path in prop::collection::vec(any::<u8>(), 0..20)) {
+        let encoded = encode(&path);
+        let mut decoded = Vec::new();
+        decode(&encoded, &mut decoded);
+        prop_assert_eq!(decoded, path);
+        prop_assert_eq!(normalize_rule(&format!("/{encoded}")), format!("/{encoded}"));
     }
 
     #[test]
