@@ -39,7 +39,7 @@ pub enum Value {
 }
 
 /// What holds for the whole table. `Default` is what an absent MoongateConfig means.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Limits and time-outs of HTTP; `MoongateConfig.spec.http`.
     pub http: Http,
@@ -51,18 +51,6 @@ pub struct Settings {
     pub default_certificate: Option<ObjectName>,
     /// Chains that run before the route is chosen (`serverRewrite` of plugins bound to an IngressClass).
     pub server_chains: Vec<ChainKey>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            http: Http::default(),
-            tls: Tls::default(),
-            lua: Lua::default(),
-            default_certificate: None,
-            server_chains: Vec::new(),
-        }
-    }
 }
 
 /// nginx's and ingress-nginx's settings; the defaults are ingress-nginx's where it has one.

@@ -81,7 +81,7 @@ impl Out {
         match self {
             Self::H1(out) if out.chunked => http1::encode_chunk(&mut out.bytes, data),
             Self::H1(out) => out.bytes.extend_from_slice(data),
-            Self::H2(out) if data.is_empty() => drop(out),
+            Self::H2(_) if data.is_empty() => {}
             Self::H2(out) => {
                 out.queued += data.len();
                 out.data.push_back(Bytes::copy_from_slice(data));
