@@ -3,21 +3,24 @@
 
 use http1::*;
 
-#[path = "corpus/reader.rs"]
+#[path = "shared/reader.rs"]
 mod reader;
-#[path = "corpus/transcript.rs"]
+#[path = "shared/transcript.rs"]
 mod transcript;
 
 use reader::{Case, cases};
-use transcript::{Reads, answers, requests};
+use transcript::{Reads, WHOLE, answers, requests};
 
-fn check(file: &str, text: &str, read: impl Fn(&Case, Reads) -> String) {
+/// Bytes that arrive one by one.
+const BYTES: Reads<'static> = &[1];
+
+fn check(file: &str, text: &str, read: impl Fn(&Case, Reads<'_>) -> String) {
     let cases = cases(text);
     assert!(cases.len() > 50, "{file}: the corpus is there");
     let mut wrong = Vec::new();
     for case in &cases {
         assert!(!case.why.is_empty(), "{file}: {} has no reason", case.name);
-        for reads in [Reads::Whole, Reads::Bytes] {
+        for reads in [WHOLE, BYTES] {
             let got = read(case, reads);
             if got != case.ours {
                 wrong.push(format!("{file}: {} ({reads:?})\n  want {}\n  got  {got}", case.name, case.ours));

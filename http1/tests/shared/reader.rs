@@ -1,4 +1,5 @@
 //! Reads the corpus files. Shared by the test and by the example that makes fuzz seeds of them.
+#![allow(clippy::panic, reason = "test code, also where clippy does not see that it is")]
 
 /// One case of a corpus file.
 pub(crate) struct Case {

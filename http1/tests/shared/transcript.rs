@@ -4,35 +4,22 @@ use http1::*;
 
 use super::reader::escape;
 
-/// How the bytes arrive.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Reads {
-    /// All at once.
-    Whole,
-    /// One by one.
-    Bytes,
-}
-
-impl Reads {
-    fn step(self) -> usize {
-        match self {
-            Reads::Whole => usize::MAX,
-            Reads::Bytes => 1,
-        }
-    }
-}
+/// How the bytes arrive: the sizes of the reads, over and over.
+pub(crate) type Reads<'a> = &'a [usize];
+/// All at once.
+pub(crate) const WHOLE: Reads<'static> = &[usize::MAX];
 
 /// What arrives on a connection, cut into reads. Only what has arrived and was not consumed is seen.
 struct Wire<'a> {
     bytes: &'a [u8],
     start: usize,
     end: usize,
-    step: usize,
+    reads: std::iter::Cycle<std::slice::Iter<'a, usize>>,
 }
 
 impl<'a> Wire<'a> {
-    fn new(bytes: &'a [u8], reads: Reads) -> Self {
-        let mut wire = Wire { bytes, start: 0, end: 0, step: reads.step() };
+    fn new(bytes: &'a [u8], reads: Reads<'a>) -> Self {
+        let mut wire = Wire { bytes, start: 0, end: 0, reads: reads.iter().cycle() };
         wire.read();
         wire
     }
@@ -43,7 +30,8 @@ impl<'a> Wire<'a> {
 
     /// Whether more arrived.
     fn read(&mut self) -> bool {
-        let end = self.end.saturating_add(self.step).min(self.bytes.len());
+        let size = *self.reads.next().expect("at least one size");
+        let end = self.end.saturating_add(size.max(1)).min(self.bytes.len());
         std::mem::replace(&mut self.end, end) < end
     }
 
@@ -54,7 +42,7 @@ impl<'a> Wire<'a> {
 }
 
 /// What a server reads on a connection.
-pub(crate) fn requests(bytes: &[u8], reads: Reads) -> String {
+pub(crate) fn requests(bytes: &[u8], reads: Reads<'_>) -> String {
     let mut wire = Wire::new(bytes, reads);
     let mut head = RequestHead::new();
     let mut messages = Vec::new();
@@ -100,7 +88,7 @@ fn describe(head: &RequestHead) -> String {
 }
 
 /// What a client reads on a connection that the server closes after `bytes`.
-pub(crate) fn answers(bytes: &[u8], asked: &Method, reads: Reads) -> String {
+pub(crate) fn answers(bytes: &[u8], asked: &Method, reads: Reads<'_>) -> String {
     let mut wire = Wire::new(bytes, reads);
     let mut head = ResponseHead::new();
     let mut messages = Vec::new();
