@@ -2,25 +2,25 @@
 //! Ingresses are capped, beyond that they count as `other`.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use routing::key::PluginKey;
+
+mod durations;
+
+use durations::Durations;
 
 use crate::error::Kind;
 use crate::exchange::Exchange;
 
 /// Series per metric whose labels name objects.
 const SERIES_MAX: usize = 2000;
-
-/// Seconds; finer where an ingress lives.
-const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -46,7 +46,8 @@ struct PluginLabels {
 pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Family<RequestLabels, Counter>,
-    durations: Histogram,
+    durations: Durations,
+    unrouted: RouteCounters,
     errors: Family<ErrorLabels, Counter>,
     scripts: Family<PluginLabels, Counter>,
     retries: Counter,
@@ -66,7 +67,8 @@ impl Default for Metrics {
         let mut new = Self {
             registry: Mutex::default(),
             requests: Family::default(),
-            durations: Histogram::new(BUCKETS),
+            durations: Durations::default(),
+            unrouted: RouteCounters::default(),
             errors: Family::default(),
             scripts: Family::default(),
             retries: Counter::default(),
@@ -81,13 +83,14 @@ impl Default for Metrics {
             seen: Mutex::default(),
         };
         new.register();
+        new.unrouted = new.route_counters("", "");
         new
     }
 }
 
 impl Metrics {
     fn register(&mut self) {
-        let registry = self.registry.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let registry = self.registry.get_mut().unwrap_or_else(PoisonError::into_inner);
         let r = registry.sub_registry_with_prefix("moongate");
         r.register("requests", "Requests by Ingress and class of status", self.requests.clone());
         r.register("request_duration_seconds", "From a request's first byte to its log phase", self.durations.clone());
@@ -104,21 +107,27 @@ impl Metrics {
         r.register("table_version", "Counts changes of the table", self.table_version.clone());
     }
 
-    /// A request's end.
-    pub fn request(&self, ex: &Exchange) {
-        let (namespace, ingress) = match &ex.route {
-            Some(route) => self.bounded(&route.ingress.namespace, &route.ingress.name),
-            None => (String::new(), String::new()),
+    /// The counters of an Ingress's requests, found once, when its routes are compiled.
+    pub fn route_counters(&self, namespace: &str, ingress: &str) -> RouteCounters {
+        let (namespace, ingress) = self.bounded(namespace, ingress);
+        let of = |status| {
+            let labels = RequestLabels { namespace: namespace.clone(), ingress: ingress.clone(), status };
+            self.requests.get_or_create(&labels).clone()
         };
-        let status = class(ex.resp.status);
-        self.requests.get_or_create(&RequestLabels { namespace, ingress, status }).inc();
-        self.durations.observe(ex.started.elapsed().as_secs_f64());
+        RouteCounters(Arc::new(CLASSES.map(of)))
+    }
+
+    /// A request's end. Takes no lock: it is on the path of every request.
+    pub fn request(&self, ex: &Exchange) {
+        let counters = ex.route.as_ref().map_or(&self.unrouted, |r| &r.counters);
+        counters.0[class(ex.resp.status)].inc();
+        self.durations.observe(ex.started.elapsed());
     }
 
     /// Names as labels, as long as there are not too many.
     fn bounded(&self, namespace: &str, name: &str) -> (String, String) {
         let pair = (namespace.to_owned(), name.to_owned());
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.contains(&pair) {
             return pair;
         }
@@ -181,7 +190,7 @@ impl Metrics {
 
     /// Everything in the text format.
     pub fn text(&self) -> String {
-        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = String::new();
         // Writing to a String cannot fail.
         let _ = text::encode(&mut out, &registry);
@@ -189,13 +198,15 @@ impl Metrics {
     }
 }
 
-fn class(status: u16) -> &'static str {
+/// Requests of an Ingress, by class of status.
+#[derive(Clone, Debug, Default)]
+pub struct RouteCounters(Arc<[Counter; 6]>);
+
+const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+fn class(status: u16) -> usize {
     match status {
-        100..200 => "1xx",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        500..600 => "5xx",
-        _ => "other",
+        100..600 => usize::from(status / 100),
+        _ => 0,
     }
 }

@@ -106,7 +106,7 @@ impl Server {
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
         let shared = Arc::new(Shared {
-            snapshot: snapshot.clone(),
+            snapshot,
             dicts: Dicts::default(),
             metrics: Metrics::default(),
             failures: crate::lua::failures::Failures::default(),
@@ -123,7 +123,7 @@ impl Server {
         let sockets = threads::bind_all(options, n)?;
         let addresses = sockets.addresses.clone();
         let workers = threads::start(sockets, &state)?;
-        Ok(Self { state, compiler: Compiler::new(snapshot), addresses, workers })
+        Ok(Self { state, compiler: Compiler::new(shared), addresses, workers })
     }
 
     /// Applies a commit as one step. Keys that fail keep their last good value; what is wrong is returned.

@@ -88,6 +88,8 @@ pub struct CompiledRoute {
     pub policy: RoutePolicy,
     /// Its scripts.
     pub plan: Plan,
+    /// Counts its Ingress's requests.
+    pub counters: crate::metrics::RouteCounters,
 }
 
 /// What is done with the requests of a route.

@@ -12,14 +12,18 @@ use crate::table::CompiledRoute;
 
 /// Fills in host, path, args and the client's address, or refuses.
 pub(super) fn check(ex: &mut Exchange) -> Result<()> {
-    let snapshot = ex.worker.snapshot(Arc::clone);
-    let http = &snapshot.settings.http;
+    let peer = ex.conn.peer.ip();
+    let (merge_slashes, keep_underscores, forwarded_by) = ex.worker.snapshot(|s| {
+        let http = &s.settings.http;
+        let trusted = http.use_forwarded_headers && http.trusted_proxies.iter().any(|c| c.contains(peer));
+        (http.merge_slashes, http.underscores_in_headers, trusted.then(|| s.settings.clone()))
+    });
     host(ex)?;
-    target(ex, http.merge_slashes)?;
-    if http.use_forwarded_headers && http.trusted_proxies.iter().any(|c| c.contains(ex.conn.peer.ip())) {
-        forwarded(ex, http);
+    target(ex, merge_slashes)?;
+    if let Some(settings) = forwarded_by {
+        forwarded(ex, &settings.http);
     }
-    if !http.underscores_in_headers {
+    if !keep_underscores {
         drop_underscores(ex);
     }
     Ok(())

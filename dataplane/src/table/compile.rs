@@ -16,9 +16,11 @@ mod scope;
 
 use plugin::Plugins;
 
+use crate::worker::Shared;
+
 /// Compiles commits. Lives on one thread; requests only see what it publishes.
 pub struct Compiler {
-    published: Arc<ArcSwap<Snapshot>>,
+    shared: Arc<Shared>,
     raw: BTreeMap<Key, Arc<Value>>,
     endpoints: HashMap<String, Arc<ArcSwap<EndpointSet>>>,
     upstreams: HashMap<String, Arc<Upstream>>,
@@ -63,9 +65,9 @@ struct Touched {
 
 impl Compiler {
     /// A compiler with an empty table.
-    pub fn new(published: Arc<ArcSwap<Snapshot>>) -> Self {
+    pub fn new(shared: Arc<Shared>) -> Self {
         Self {
-            published,
+            shared,
             raw: BTreeMap::new(),
             endpoints: HashMap::new(),
             upstreams: HashMap::new(),
@@ -76,7 +78,7 @@ impl Compiler {
 
     /// Applies a commit as one step. What compiles takes effect; a key that fails keeps its last good value.
     pub fn apply(&mut self, commit: &Commit) -> Vec<KeyProblem> {
-        let mut next = Snapshot::clone(&self.published.load());
+        let mut next = Snapshot::clone(&self.shared.snapshot.load());
         next.version += 1;
         let mut problems = Vec::new();
         let mut touched = Touched::default();
@@ -105,7 +107,7 @@ impl Compiler {
                 None => drop(next.scopes.remove(&scope)),
             }
         }
-        self.published.store(Arc::new(next));
+        self.shared.snapshot.store(Arc::new(next));
         problems
     }
 
@@ -224,6 +226,7 @@ impl Compiler {
             action: self.action(&route.action, reads),
             policy: route.policy.over(&settings.http.route),
             plan: self.plan(&route.chains, &meta, reads),
+            counters: self.shared.metrics.route_counters(&route.ingress.namespace, &route.ingress.name),
         }
     }
 

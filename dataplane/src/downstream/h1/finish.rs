@@ -22,8 +22,10 @@ impl Connection {
     /// True when the connection may carry another request.
     pub(super) async fn end(&mut self, ex: &mut Exchange, ended: Ended) -> bool {
         let keep_alive = matches!(&ex.out, Out::H1(out) if out.keep_alive);
+        // What followed a refused upgrade may be the other protocol's bytes: they are not read as a request.
+        let ambiguous = ex.req.head.upgrade && !self.buf.is_empty();
         match ended {
-            Ended::Whole if keep_alive && self.drain_body().await => true,
+            Ended::Whole if !ambiguous && keep_alive && self.drain_body().await => true,
             Ended::Whole => {
                 self.linger(&ex.worker.clone()).await;
                 false
