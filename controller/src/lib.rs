@@ -1,6 +1,7 @@
 //! The control side: objects in, routing table and problems out. In this order:
 //! - [`crd`]: our custom resources as types, and their definitions
 //! - [`lua_syntax`]: whether a script compiles, without running it
+//! - [`schema`]: what a plugin's config may look like
 //! - [`problem`]: what is wrong with an object, and what to do
 //! - [`files`]: YAML files as the source of objects, in standalone mode
 //! - [`store`]: the one store of objects, and the facts that can be read of it
@@ -16,6 +17,7 @@ pub mod files;
 pub mod problem;
 pub mod reader;
 pub mod standalone;
+pub mod schema;
 pub mod store;
 pub mod table;
 pub mod translate;
