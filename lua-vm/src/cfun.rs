@@ -21,6 +21,7 @@ pub(crate) fn functions<H: Host>() -> Vec<(&'static CStr, lua_CFunction)> {
         (c"co_status", coroutine::status),
         (c"co_at_entry", coroutine::at_entry),
         (c"log", output::log::<H>),
+        (c"raw_log", output::raw_log::<H>),
         (c"notice", output::notice::<H>),
         (c"print", output::print::<H>),
         (c"say", output::say::<H>),

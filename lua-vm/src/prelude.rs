@@ -17,7 +17,15 @@ pub(crate) const FILES: &[File] = &[
     file!("coroutine"),
     file!("require"),
     file!("ngx"),
-    file!("timer"),
+    file!("ngx_var"),
+    file!("ngx_req"),
+    file!("ngx_resp"),
+    file!("ngx_flow"),
+    file!("ngx_time"),
+    file!("ngx_text"),
+    file!("ngx_shared"),
+    file!("ngx_process"),
+    file!("ngx_balancer"),
     // The name that OpenResty logs it by.
     ("=_G write guard", include_str!("prelude/globals.lua")),
 ];

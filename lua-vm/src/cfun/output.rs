@@ -46,7 +46,7 @@ unsafe fn add_value(l: *mut lua_State, core: &Core, arg: c_int, index: c_int, de
             lua::LUA_TTABLE if depth < MAX_DEPTH => add_array(l, core, arg, index, depth),
             other if depth == 0 => {
                 let found = lua::lua_typename(l, other);
-                let text = c"string, number, boolean, nil, ngx.null, or array table expected, got %s";
+                let text = c"string, number, boolean, nil, ngx.null, or array table expected, but got %s";
                 lua::luaL_argerror(l, arg, lua::lua_pushfstring(l, text.as_ptr(), found));
             }
             other => {
@@ -231,11 +231,27 @@ pub(super) unsafe extern "C-unwind" fn log<H: Host>(l: *mut lua_State) -> c_int 
             let text = lua::lua_pushfstring(l, c"bad log level: %d".as_ptr(), level as c_int);
             return lua::luaL_argerror(l, 1, text);
         }
+        // Off the stack, so that a wrong argument is counted from the first that is logged, as in OpenResty.
+        lua::lua_remove(l, 1);
         (*core.scratch.get()).clear();
         add_place(l, core);
-        for arg in 2..=lua::lua_gettop(l) {
+        for arg in 1..=lua::lua_gettop(l) {
             add_log_value(l, core, arg, false);
         }
+        send_log::<H>(core, level as i32);
+    }
+    0
+}
+
+/// `raw_log(level, message)` of `ngx.errlog`, without a place; the prelude has checked the arguments.
+pub(super) unsafe extern "C-unwind" fn raw_log<H: Host>(l: *mut lua_State) -> c_int {
+    // SAFETY: a C function's own stack.
+    unsafe {
+        let core = core(l);
+        let level = lua::luaL_checkinteger(l, 1);
+        lua::luaL_checklstring(l, 2, std::ptr::null_mut());
+        (*core.scratch.get()).clear();
+        add_string(l, core, 2);
         send_log::<H>(core, level as i32);
     }
     0
