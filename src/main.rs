@@ -1,1 +1,32 @@
-fn main() {}
+//! `moongate`: one binary with subcommands.
+#![forbid(unsafe_code)]
+
+mod check;
+mod cli;
+mod crds;
+mod explain;
+mod follow;
+mod logging;
+mod run;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+// Requests allocate small things of few sizes, freed by the thread that made them: what mimalloc is best at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let done = match cli::Cli::parse().command {
+        cli::Command::Run(options) => run::run(&options),
+        cli::Command::Check(options) => check::check(&options),
+        cli::Command::Explain(options) => explain::explain(&options),
+        cli::Command::Crds => crds::print(),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("moongate: {error:#}");
+        ExitCode::FAILURE
+    })
+}
