@@ -14,7 +14,7 @@ pub(crate) struct Account {
     pub(crate) external: Cell<usize>,
     /// Crossing it calls `on_soft` once.
     pub(crate) soft: Cell<usize>,
-    /// An allocation that would cross it fails while `enforce` is set.
+    /// An allocation that would cross it fails while `enforce` is set; by a quarter more while a collection is due.
     pub(crate) hard: Cell<usize>,
     /// Lua code is running.
     pub(crate) enforce: Cell<bool>,
@@ -68,9 +68,6 @@ impl Account {
             }
         }
         let total = self.total().saturating_add(more);
-        if total > self.hard.get() {
-            return false;
-        }
         if total > self.soft.get()
             && !self.soft_hit.replace(true)
             && let Some(arm) = self.on_soft.get()
@@ -78,7 +75,9 @@ impl Account {
             // SAFETY: the VM set both together and outlives its account's use.
             unsafe { arm(self.on_soft_arg.get()) };
         }
-        true
+        // A collection is due at the next instruction: what is there may be garbage, so it may go a little beyond.
+        let slack = if self.soft_hit.get() { self.hard.get() / 4 } else { 0 };
+        total <= self.hard.get().saturating_add(slack)
     }
 }
 

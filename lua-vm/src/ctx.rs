@@ -1,11 +1,12 @@
 //! The structs that Rust and the prelude both see, and what belongs to a VM beside them.
 use crate::alloc::Account;
+use crate::regex::ffi::ReCtx;
 use crate::vm::Garbage;
 use crate::watchdog::Slot;
 use mlua_sys::lua_State;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -83,6 +84,8 @@ pub(crate) struct Core {
     pub(crate) account: Account,
     /// Where the worker's thread publishes its runs.
     pub(crate) slot: Arc<Slot>,
+    /// The registry's reference of the prelude's `P.touch`, 0 while there is none.
+    pub(crate) touch: Cell<c_int>,
     /// The hook is set.
     pub(crate) armed: AtomicBool,
     /// The main state.
@@ -104,6 +107,8 @@ pub(crate) struct Core {
     pub(crate) scratch: UnsafeCell<Vec<u8>>,
     /// What `require` finds first.
     pub(crate) modules: BTreeMap<String, Arc<str>>,
+    /// Regular expressions, which the prelude uses by FFI.
+    pub(crate) regexes: UnsafeCell<Option<Box<ReCtx>>>,
     /// Registry references to drop once no Lua code runs.
     pub(crate) garbage: UnsafeCell<Vec<Garbage>>,
 }
@@ -121,6 +126,7 @@ impl Core {
             },
             account: Account::new(hard),
             slot,
+            touch: Cell::new(0),
             armed: AtomicBool::new(false),
             l: Cell::new(std::ptr::null_mut()),
             session: Cell::new(std::ptr::null()),
@@ -132,6 +138,7 @@ impl Core {
             native_depth: Cell::new(0),
             scratch: UnsafeCell::default(),
             modules,
+            regexes: UnsafeCell::default(),
             garbage: UnsafeCell::default(),
         }
     }

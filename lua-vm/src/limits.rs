@@ -53,7 +53,7 @@ unsafe extern "C-unwind" fn hook(l: *mut lua_State, _: *mut lua::lua_Debug) {
         lua::lua_sethook(l, None, 0, 0);
         core.armed.store(false, Ordering::Relaxed);
         if account.soft_hit.replace(false) {
-            collect(l, account);
+            collect(l, core);
         }
         if core.slot.killed() {
             // Left armed, so that each pcall level that catches this dies at its next instruction.
@@ -75,19 +75,38 @@ pub(crate) unsafe fn make_room(core: &Core) {
     }
     if account.total() > account.soft.get() {
         // SAFETY: as this function's contract says.
-        unsafe { collect(core.l.get(), account) };
+        unsafe { collect(core.l.get(), core) };
     }
 }
 
 /// # Safety
 /// `l` runs a hook or nothing.
-unsafe fn collect(l: *mut lua_State, account: &Account) {
+unsafe fn collect(l: *mut lua_State, core: &Core) {
+    let account = &core.account;
     account.soft.set(usize::MAX);
-    let enforce = account.enforce.replace(false);
-    // SAFETY: as this function's contract says. Finalizers run protected.
-    unsafe { lua::lua_gc(l, lua::LUA_GCCOLLECT, 0) };
-    account.enforce.set(enforce);
+    // SAFETY: as this function's contract says.
+    unsafe { full_collection(l, core) };
     let (total, hard) = (account.total(), account.hard.get());
     // Live data alone is near the limit: collecting again and again would only burn time, let the hard limit act.
     account.soft.set(if total > hard / 16 * 15 { usize::MAX } else { total.midpoint(hard) });
+}
+
+/// Collects all garbage. The FFI keeps the coroutine that used it last, and with it all that a failed script held: a
+/// function of the prelude (`P.touch`) uses it on `l` first.
+///
+/// # Safety
+/// `l` runs a hook or nothing.
+pub(crate) unsafe fn full_collection(l: *mut lua_State, core: &Core) {
+    let enforce = core.account.enforce.replace(false);
+    // SAFETY: as this function's contract says; with the limit lifted nothing raises, and finalizers run protected.
+    unsafe {
+        if core.touch.get() != 0 && lua::lua_checkstack(l, 2) != 0 {
+            lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, core.touch.get().into());
+            if lua::lua_pcall(l, 0, 0, 0) != lua::LUA_OK {
+                lua::lua_settop(l, -2);
+            }
+        }
+        lua::lua_gc(l, lua::LUA_GCCOLLECT, 0);
+    }
+    core.account.enforce.set(enforce);
 }

@@ -340,8 +340,8 @@ impl<H: Host> Vm<H> {
     /// Collects all garbage; for idle VMs and tests.
     pub fn collect(&self) {
         self.0.sweep();
-        // SAFETY: host mode; finalizers run protected.
-        unsafe { lua::lua_gc(self.core().l.get(), lua::LUA_GCCOLLECT, 0) };
+        // SAFETY: on the VM's own thread, and the host has control.
+        unsafe { limits::full_collection(self.core().l.get(), self.core()) };
     }
 
     pub(crate) fn core(&self) -> &Core {
@@ -364,8 +364,8 @@ impl<H: Host> Vm<H> {
         if account.total() <= account.hard.get() {
             return false;
         }
-        // SAFETY: host mode; finalizers run protected.
-        unsafe { lua::lua_gc(self.core().l.get(), lua::LUA_GCCOLLECT, 0) };
+        // SAFETY: on the VM's own thread, and the host has control.
+        unsafe { limits::full_collection(self.core().l.get(), self.core()) };
         account.total() > account.hard.get()
     }
 }

@@ -3,6 +3,7 @@ use super::{Vm, VmInner, VmOptions, error_text, load_text};
 use crate::alloc::allocate;
 use crate::ctx::{CDEF, Core};
 use crate::error::{ErrorKind, ScriptError, VmError};
+use crate::regex::{self, ffi::ReCtx};
 use crate::{Host, cfun, host, limits, prelude, watchdog};
 use mlua_sys as lua;
 use mlua_sys::lua_State;
@@ -57,6 +58,7 @@ pub(super) fn open<H: Host>(options: VmOptions) -> Result<Vm<H>, VmError> {
         lua::lua_pushlightuserdata(l, core.as_ptr().cast());
         lua::lua_pushcclosure(l, cfun::traceback, 1);
         inner.refs.handler = lua::luaL_ref(l, lua::LUA_REGISTRYINDEX);
+        inner.core().touch.set(take(l, c"touch"));
         lua::lua_settop(l, 0);
         lua::lua_gc(l, lua::LUA_GCCOLLECT, 0);
     }
@@ -76,7 +78,9 @@ unsafe fn push_bootstrap<H: Host>(l: *mut lua_State, core: *mut Core, options: &
         lua::lua_setfield(l, -2, c"ctx".as_ptr());
         lua::lua_pushlightuserdata(l, std::ptr::null_mut());
         lua::lua_setfield(l, -2, c"null".as_ptr());
-        set_str(l, c"cdef", CDEF);
+        set_str(l, c"cdef", &[CDEF, regex::ffi::CDEF].concat());
+        lua::lua_pushlightuserdata(l, open_regexes(core, options).cast());
+        lua::lua_setfield(l, -2, c"re".as_ptr());
         set_str(l, c"vm_name", &options.name);
         if let Some(path) = &options.package_path {
             set_str(l, c"package_path", path);
@@ -90,7 +94,7 @@ unsafe fn push_bootstrap<H: Host>(l: *mut lua_State, core: *mut Core, options: &
         }
         lua::lua_setfield(l, -2, c"dicts".as_ptr());
         lua::lua_createtable(l, 0, 0);
-        for entry in host::entries::<H>() {
+        for entry in host::entries::<H>().into_iter().chain(regex::ffi::entries()) {
             let name = CString::new(entry.name).unwrap_or_default();
             lua::lua_createtable(l, 0, 2);
             set_str(l, c"ctype", &entry.ctype);
@@ -106,6 +110,25 @@ unsafe fn push_bootstrap<H: Host>(l: *mut lua_State, core: *mut Core, options: &
             lua::lua_setfield(l, -2, name.as_ptr());
         }
         lua::lua_setfield(l, -2, c"C".as_ptr());
+    }
+}
+
+/// Makes the VM's regular expressions. Those of a namespace end when the VM is to be stopped.
+unsafe fn open_regexes(core: *mut Core, options: &VmOptions) -> *mut ReCtx {
+    unsafe fn killed(core: *const c_void) -> bool {
+        // SAFETY: the core outlives its regular expressions.
+        unsafe { (*core.cast::<Core>()).slot.killed() }
+    }
+    let limits = regex::Limits {
+        match_limit: options.limits.regex_match_limit,
+        output: options.limits.memory_bytes,
+        interrupted: (!options.trusted).then_some(regex::Interrupt { ask: killed, arg: core.cast() }),
+        ..regex::Limits::default()
+    };
+    // SAFETY: nothing else uses the core yet. The box keeps its address.
+    unsafe {
+        let regexes = (*core).regexes.get();
+        &raw mut **(*regexes).insert(ReCtx::new(limits))
     }
 }
 

@@ -138,7 +138,7 @@ pub(crate) const BOMBS: &[(&str, &str)] = &[
         "local s = ('x'):rep(1e6) local t = {} for i = 1, 1e5 do t[i] = s end ngx.say(t)",
     ),
     ("format", "local s = ('x'):rep(4e6) string.format(('%s'):rep(100), s, s, s, s, s, s, s, s, s, s)"),
-    ("load", "load(function() return ('x = 1 '):rep(1e5) end)"),
+    ("load", "assert(load(function() return ('x = 1 '):rep(1e5) end))"),
     ("gsub", "(('x'):rep(1e6)):gsub('x', ('y'):rep(1e3))"),
 ];
 
@@ -162,7 +162,8 @@ fn memory_bombs_end() {
             assert_eq!(host.output, b"false", "{name}");
             sound(&t);
         }
-        t.collect();
+        // LuaJIT halves its string buffer and string table once per cycle.
+        (0..10).for_each(|_| t.collect());
         assert!(t.memory_bytes() < 1 << 20, "{}", t.memory_bytes());
     }
 }
