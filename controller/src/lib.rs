@@ -1,4 +1,5 @@
 //! The control side: objects in, routing table and problems out. In this order:
+//! - [`annotations`]: what an Ingress's annotations ask for
 //! - [`crd`]: our custom resources as types, and their definitions
 //! - [`lua_syntax`]: whether a script compiles, without running it
 //! - [`schema`]: what a plugin's config may look like
@@ -11,6 +12,7 @@
 //! - [`standalone`]: files in, commits out
 #![forbid(unsafe_code)]
 
+pub mod annotations;
 pub mod crd;
 pub mod lua_syntax;
 pub mod files;

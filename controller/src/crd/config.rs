@@ -160,7 +160,7 @@ pub struct HttpConfig {
     /// Between two writes of a request to an upstream. Default 60s. Per route: `proxy-send-timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_send_timeout: Option<Duration>,
-    /// Tries of a request in all; 0 for as many as there are endpoints. Default 3. Per route:
+    /// Tries of a request in all; 0 for no limit but 100. Default 3. Per route:
     /// `proxy-next-upstream-tries`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]

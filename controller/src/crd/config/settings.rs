@@ -9,8 +9,10 @@ use routing::value::{Cidr, Http, Lua, LuaLimits, RoutePolicyOverrides, Settings,
 use super::super::{Duration, FieldProblem, Quantity};
 use super::{HttpConfig, LimitsConfig, LuaConfig, MinVersion, MoongateConfigSpec, TlsConfig};
 
-/// No time-out of a proxy is longer on purpose; one of years would overflow clocks that add it.
-const TIMEOUT_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// A year: people write it to mean "never", and clocks still add it without overflow.
+const TIMEOUT_MS_MAX: u64 = 365 * 24 * 3_600_000;
+/// Tries beyond this say nothing more; 0 means "no limit" in nginx, and this here.
+const TRIES_MAX: u32 = 100;
 /// The smallest heap in which the libraries that every VM has load.
 const MEMORY_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
@@ -154,8 +156,13 @@ impl HttpConfig {
     /// The fields that routes may override.
     fn route(&self, problems: &mut Problems) -> RoutePolicyOverrides {
         let at = |field: &str| format!("spec.http.{field}");
-        let mut tries = 0;
-        problems.number(at("proxyNextUpstreamTries"), 0..=100, self.proxy_next_upstream_tries, &mut tries);
+        let mut tries = None;
+        match self.proxy_next_upstream_tries {
+            Some(0) => tries = Some(TRIES_MAX),
+            Some(number) if number <= TRIES_MAX => tries = Some(number),
+            Some(_) => problems.add(at("proxyNextUpstreamTries"), "is not between 0 and 100"),
+            None => {}
+        }
         let mut time = |field: &str, from: Option<Duration>| {
             let mut ms = None;
             problems.time(at(field), from, &mut ms);
@@ -168,7 +175,7 @@ impl HttpConfig {
             connect_timeout_ms: time("proxyConnectTimeout", self.proxy_connect_timeout),
             read_timeout_ms: time("proxyReadTimeout", self.proxy_read_timeout),
             send_timeout_ms: time("proxySendTimeout", self.proxy_send_timeout),
-            tries: self.proxy_next_upstream_tries.filter(|n| *n == tries),
+            tries,
             request_buffering: self.proxy_request_buffering,
         }
     }
@@ -228,7 +235,7 @@ impl Problems {
     fn time(&mut self, path: String, from: Option<Duration>, to: &mut impl Place) {
         match from.map(Duration::as_ms) {
             Some(0) => self.add(path, "is zero, which would end everything at once: write 1ms or more"),
-            Some(ms) if ms > TIMEOUT_MS_MAX => self.add(path, "is longer than a week: write 168h or less"),
+            Some(ms) if ms > TIMEOUT_MS_MAX => self.add(path, "is longer than a year: write 8760h or less"),
             Some(ms) => to.put(ms),
             None => {}
         }
