@@ -3,6 +3,7 @@
 //! - [`vms`]: a worker's VMs: made, replaced, retired
 //! - [`phases`]: runs the scripts of a phase, in order, with OpenResty's semantics
 //! - [`host`]: what scripts can ask of us: `lua_vm::Host` for [`crate::exchange::Exchange`], one file per `ngx.*` area
+//! - [`vars`]: `ngx.var`
 //! - [`timers`]: `ngx.timer`
 //! - [`shdict`], [`encoding`]: shared dicts and pure functions behind the API
 
@@ -20,6 +21,7 @@ pub mod host;
 pub mod phases;
 pub mod shdict;
 pub mod timers;
+pub mod vars;
 pub mod vms;
 
 /// What a suspended script waits for. The host method that starts it sets [`LuaState::op`]; the script yields; the

@@ -105,8 +105,10 @@ impl Server {
     /// A socket that cannot be bound, by its address; a thread that cannot be started.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
+        let n = if options.workers == 0 { threads::default_workers() } else { options.workers };
         let shared = Arc::new(Shared {
             snapshot,
+            workers: n,
             dicts: Dicts::default(),
             metrics: Metrics::default(),
             failures: crate::lua::failures::Failures::default(),
@@ -119,7 +121,6 @@ impl Server {
             problems: Mutex::default(),
             busy_workers: AtomicUsize::new(0),
         });
-        let n = if options.workers == 0 { threads::default_workers() } else { options.workers };
         let sockets = threads::bind_all(options, n)?;
         let addresses = sockets.addresses.clone();
         let workers = threads::start(sockets, &state)?;

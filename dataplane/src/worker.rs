@@ -28,6 +28,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The last failure of each plugin.
     pub failures: Failures,
+    /// How many workers there are.
+    pub workers: usize,
     /// How far the process is on its way out.
     pub stage: tokio::sync::watch::Sender<Stage>,
     /// The version of the last commit that was applied.
@@ -67,6 +69,8 @@ pub struct Worker {
     pub pools: Pools,
     /// Lua.
     pub vms: Vms,
+    /// The shared dicts that the VMs use, by number.
+    pub dict_slots: crate::lua::host::Slots,
     /// Spare read buffers.
     pub buffers: Buffers,
     /// Spare exchanges.
@@ -87,6 +91,7 @@ impl Worker {
             id,
             pools: Pools::default(),
             vms: Vms::default(),
+            dict_slots: crate::lua::host::Slots::default(),
             buffers: Buffers::default(),
             exchanges: Exchanges::default(),
             stage,

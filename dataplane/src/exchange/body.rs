@@ -21,6 +21,8 @@ pub struct RequestBody {
     pub held: Option<Held>,
     /// `ngx.req.discard_body` was called: what comes in is dropped.
     pub discard: bool,
+    /// Between `ngx.req.init_body` and `finish_body`: `held` is being put together.
+    pub building: bool,
 }
 
 /// A body that is held whole.

@@ -225,6 +225,3 @@ impl Timer {
         let _ = session.call(&mut ex, Phase::Timer, &self.vm.vm.timer_chunk(), &args);
     }
 }
-
-#[cfg(test)]
-mod tests;

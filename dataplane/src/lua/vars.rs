@@ -175,6 +175,3 @@ fn joined<'a>(
 fn ip_text(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }
-
-#[cfg(test)]
-mod tests;

@@ -40,7 +40,7 @@ fn parse(text: &str) -> Option<(IpAddr, Option<u16>)> {
 fn is_endpoint(ex: &Exchange, peer: SocketAddr) -> bool {
     let Some(route) = &ex.route else { return false };
     let Action::Forward(upstreams) = &route.action else { return false };
-    upstreams.iter().any(|(upstream, _)| upstream.endpoints.load().addresses.iter().any(|e| e.address == peer))
+    upstreams.iter().any(|(upstream, _)| upstream.endpoints.load().active.contains(&peer))
 }
 
 /// Reachable from anywhere: not private, shared, link-local, loopback, documentation, multicast or reserved.

@@ -120,29 +120,12 @@ pub(super) fn uri_args(ex: &mut Exchange, max: i32) -> Option<&[u8]> {
 /// Arguments as `ngx.decode_args` sees them: a key without `=` stands for `true`, an empty key is left out.
 pub(super) fn pack_args(buf: &mut Vec<u8>, text: &[u8], max: i32) {
     let mut packer = Packer::new(buf, 0);
-    let mut count = 0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (pair, more) = match rest.iter().position(|b| *b == b'&') {
-            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
-            None => (rest, None),
-        };
-        rest = more.unwrap_or_default();
-        let (key, value) = match pair.iter().position(|b| *b == b'=') {
-            Some(at) => (&pair[..at], Some(&pair[at + 1..])),
-            None => (pair, None),
-        };
-        let key = encoding::unescape_uri(key);
-        if !key.is_empty() {
-            let value = value.map(encoding::unescape_uri);
-            packer.push(&key, value.as_deref());
-        }
-        count += 1;
-        // As lua-nginx-module counts: a pair that another one may follow.
-        if max > 0 && count == max && more.is_some() {
-            packer.truncate();
-            break;
-        }
+    let mut args = encoding::decode_args(text, usize::try_from(max).unwrap_or_default());
+    for (key, value) in &mut args {
+        packer.push(&key, value.as_deref());
+    }
+    if args.truncated() {
+        packer.truncate();
     }
     packer.finish();
 }

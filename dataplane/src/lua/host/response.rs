@@ -148,9 +148,8 @@ pub(super) fn headers(ex: &mut Exchange, max: i32, raw: bool) -> &[u8] {
     packer.finish()
 }
 
-/// `ngx.status = code`, and `set_status` of `ngx.resp` with a reason. Refusals are logged, not raised, as in
-/// OpenResty.
-pub(super) fn set_status(ex: &mut Exchange, code: i32, reason: Option<&[u8]>) {
+/// `ngx.status = code`. Refusals are logged, not raised, as in OpenResty.
+pub(super) fn set_status(ex: &mut Exchange, code: i32) {
     if ex.resp.head_sent {
         super::log::host_error(ex, "attempt to set ngx.status after sending out response headers");
         return;
@@ -160,5 +159,12 @@ pub(super) fn set_status(ex: &mut Exchange, code: i32, reason: Option<&[u8]>) {
         return;
     };
     ex.resp.status = status;
-    ex.resp.reason = reason.filter(|r| !r.is_empty()).map(|r| escape::header_value(r).into_owned());
+    ex.resp.reason = None;
+}
+
+/// The reason of `set_status` of `ngx.resp`.
+pub(super) fn set_reason(ex: &mut Exchange, reason: &[u8]) {
+    if !ex.resp.head_sent && !reason.is_empty() {
+        ex.resp.reason = Some(escape::header_value(reason).into_owned());
+    }
 }

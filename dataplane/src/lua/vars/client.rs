@@ -48,7 +48,7 @@ pub(super) const NAMES: &[&str] = &[
 ];
 
 /// What `$nginx_version` and `ngx.config.nginx_version` say: libraries test it for features of nginx's core.
-pub const NGINX_VERSION: &str = "1.29.4";
+pub(super) const NGINX_VERSION: &str = "1.29.4";
 
 pub(super) fn get<'a>(ex: &'a mut Exchange, name: &[u8]) -> Option<&'a [u8]> {
     match name {

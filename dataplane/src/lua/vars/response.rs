@@ -7,7 +7,7 @@ pub(super) const NAMES: &[&str] = &["body_bytes_sent", "bytes_sent", "request_co
 
 pub(super) fn get<'a>(ex: &'a mut Exchange, name: &[u8]) -> Option<&'a [u8]> {
     match name {
-        b"status" => made(ex, format_args!("{:03}", ex.resp.status)),
+        b"status" => made(ex, format!("{:03}", ex.resp.status)),
         b"body_bytes_sent" => made(ex, ex.resp.body_bytes),
         b"bytes_sent" => made(ex, ex.resp.head_bytes + ex.resp.body_bytes),
         b"request_completion" => Some(if ex.resp.ended { b"OK" } else { b"" }),
