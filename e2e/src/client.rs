@@ -85,6 +85,14 @@ impl Client {
         }
     }
 
+    /// Receives this many bytes and drops them; fewer only at the connection's end. Returns how many.
+    pub fn take(&mut self, count: usize) -> usize {
+        while self.buffer.len() < count && matches!(self.receive(), Ok(n) if n > 0) {}
+        let taken = count.min(self.buffer.len());
+        self.buffer.drain(..taken);
+        taken
+    }
+
     /// Receives to the connection's end, an error included, and returns what came.
     pub fn rest(&mut self) -> String {
         while matches!(self.receive(), Ok(n) if n > 0) {}

@@ -6,12 +6,14 @@
 //! - [`client`]: clients before it: raw sockets, curl, openssl
 //! - [`wait`]: for a condition, with a deadline
 //! - [`certificates`]: made by openssl
+//! - [`console`]: commands of a document
 //! - [`tidy`]: the rules of the house
 #![forbid(unsafe_code)]
 #![expect(clippy::panic, reason = "all of this is test code: a panic is the failure of a test")]
 
 pub mod certificates;
 pub mod client;
+pub mod console;
 pub mod manifests;
 pub mod moongate;
 pub mod process;

@@ -19,8 +19,8 @@ fn health_is_told() {
 
 /// Names that the second column of a table in docs/observability.md lists, in the section of this title.
 fn documented(section: &str) -> Vec<String> {
-    let text = tidy::read("docs/observability.md").unwrap();
-    let from = text.find(&format!("## {section}\n")).unwrap_or_else(|| panic!("no section {section}"));
+    let text = tidy::read("docs/observability.md").expect("it is documented");
+    let from = text.find(&format!("## {section}\n")).expect("there is a section of that title");
     let rest = &text[from + 3..];
     let part = &rest[..rest.find("\n## ").unwrap_or(rest.len())];
     let rows = part.lines().filter_map(|line| line.strip_prefix("| `"));
