@@ -22,7 +22,7 @@ fn is_ours(name: &[u8]) -> bool {
         9 => is(b"x-real-ip"),
         10 => is(b"connection") || is(b"keep-alive"),
         12 => is(b"x-request-id"),
-        14 => is(b"content-length"),
+        14 => is(b"content-length") || is(b"http2-settings"),
         15 => is(b"x-forwarded-for"),
         16 => is(b"x-forwarded-host") || is(b"x-forwarded-port") || is(b"proxy-connection"),
         17 => is(b"x-forwarded-proto") || is(b"transfer-encoding"),
@@ -108,9 +108,12 @@ fn lists(list: &[u8], name: &[u8]) -> bool {
     list.split(|b| *b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(name))
 }
 
-/// Whether the client asks for another protocol, and which.
-fn upgrade(ex: &Exchange) -> Option<&[u8]> {
-    ex.req.head.upgrade.then(|| ex.req.head.headers.get(b"upgrade")).flatten()
+/// Whether the client asks for another protocol, and which. Never for `h2c`: behind a tunnel of it further requests
+/// would pass unseen by routes and plugins.
+pub(super) fn upgrade(ex: &Exchange) -> Option<&[u8]> {
+    let protocol = ex.req.head.upgrade.then(|| ex.req.head.headers.get(b"upgrade")).flatten()?;
+    let h2c = protocol.split(|b| *b == b',').any(|p| p.trim_ascii().get(..3).is_some_and(|p| p.eq_ignore_ascii_case(b"h2c")));
+    (!h2c).then_some(protocol)
 }
 
 /// Queues the head on an HTTP/1.1 connection.

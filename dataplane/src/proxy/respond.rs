@@ -63,7 +63,7 @@ pub(super) async fn tunnel(ex: &mut Exchange, client: &mut Client<'_>, up: Conne
     let Connection::H1(mut up) = up else {
         return Err(Error::new(Kind::UpstreamProtocol, "the endpoint switched protocols over HTTP/2"));
     };
-    if !ex.req.head.upgrade {
+    if super::forward::upgrade(ex).is_none() {
         return Err(Error::new(Kind::UpstreamProtocol, "the endpoint switched protocols unasked"));
     }
     ex.resp.status = 101;
