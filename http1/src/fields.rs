@@ -36,12 +36,12 @@ impl<'a> Fields<'a> {
         for field in parsed {
             let (name, value) = (field.name.as_bytes(), field.value);
             match name.len() {
-                4 if is(name, b"host") => fields.host(value)?,
-                6 if is(name, b"expect") => fields.expect_continue = value.eq_ignore_ascii_case(b"100-continue"),
-                7 if is(name, b"upgrade") => fields.upgrade = true,
-                10 if is(name, b"connection") => fields.connection(value),
-                14 if is(name, b"content-length") => fields.content_length(value)?,
-                17 if is(name, b"transfer-encoding") => fields.coding = fields.coding.and(value),
+                4 if is(name, b"Host") => fields.host(value)?,
+                6 if is(name, b"Expect") => fields.expect_continue = value.eq_ignore_ascii_case(b"100-continue"),
+                7 if is(name, b"Upgrade") => fields.upgrade = true,
+                10 if is(name, b"Connection") => fields.connection(value),
+                14 if is(name, b"Content-Length") => fields.content_length(value)?,
+                17 if is(name, b"Transfer-Encoding") => fields.coding = fields.coding.and(value),
                 _ => {}
             }
         }
@@ -79,6 +79,10 @@ impl<'a> Fields<'a> {
     }
 
     fn connection(&mut self, value: &[u8]) {
+        if value == b"keep-alive" {
+            self.keep_alive = true;
+            return;
+        }
         for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             match option.len() {
                 5 => self.close |= is(option, b"close"),
@@ -127,9 +131,9 @@ fn length(value: &[u8]) -> Result<u64, Fault> {
     if length > i64::MAX as u64 { Err(Fault::Length) } else { Ok(length) }
 }
 
-/// ASCII case-insensitive; `lower` is in lower case. Lengths that differ are not equal.
-pub(crate) fn is(bytes: &[u8], lower: &[u8]) -> bool {
-    // Most names of a length differ in their first letter, which spares the loop.
-    let first = |bytes: &[u8]| bytes.first().map(|byte| byte | 0x20);
-    first(bytes) == first(lower) && bytes.eq_ignore_ascii_case(lower)
+/// Whether `bytes` is `usual`, without regard to ASCII case. `usual` is the spelling that is looked for first: against a
+/// constant that is one comparison.
+#[inline(always)]
+pub(crate) fn is<const N: usize>(bytes: &[u8], usual: &[u8; N]) -> bool {
+    bytes == usual || (bytes.len() == N && bytes.eq_ignore_ascii_case(usual))
 }

@@ -188,7 +188,8 @@ impl Headers {
             let end = value_start + value;
             let in_place =
                 field.name.as_ptr() as usize == base + start && field.value.as_ptr() as usize == base + value_start;
-            if !in_place || lines.get(value_start - 1) != Some(&b' ') || lines.get(end) != Some(&b'\r') {
+            // Asked first, so that the compiler sees that the bytes below exist.
+            if !in_place || end >= lines.len() || lines[value_start - 1] != b' ' || lines[end] != b'\r' {
                 return None;
             }
             *entry = Entry { start: start as u32, name: name as u32, value: value as u32 };

@@ -1,7 +1,6 @@
 //! The trailer section of a chunked body (RFC 9112 section 7.1.2).
 
 use super::BodyError;
-use crate::fields::is;
 use crate::headers::Headers;
 
 /// Size of a trailer section. gRPC sends a status, a message and perhaps details of a few KiB; nginx bounds them so too.
@@ -63,5 +62,5 @@ const FORBIDDEN: [&[u8]; 30] = [
 ];
 
 fn is_forbidden(name: &[u8]) -> bool {
-    FORBIDDEN.iter().any(|forbidden| is(name, forbidden))
+    FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }
