@@ -32,7 +32,7 @@ use super::{BindingStatus, plugin::free_object};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.secretRefs) || self.secretRefs.all(s, !has(s.namespace))")
+#[x_kube(validation = Rule::new("!has(self.secretRefs) || self.secretRefs.all(s, !has(s.__namespace__))")
     .message("a LuaPluginBinding takes Secrets of its own namespace: remove secretRefs[].namespace"))]
 pub struct LuaPluginBindingSpec {
     /// The plugin.
@@ -73,7 +73,7 @@ pub struct LuaPluginBindingSpec {
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.secretRefs) || self.secretRefs.all(s, has(s.namespace))")
+#[x_kube(validation = Rule::new("!has(self.secretRefs) || self.secretRefs.all(s, has(s.__namespace__))")
     .message("a ClusterLuaPluginBinding is in no namespace: say in secretRefs[].namespace where the Secret is"))]
 pub struct ClusterLuaPluginBindingSpec {
     /// The plugin: a ClusterLuaPlugin.

@@ -306,3 +306,6 @@ pub struct NamespaceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkConfig>,
 }
+
+#[cfg(test)]
+mod tests;

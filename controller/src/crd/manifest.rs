@@ -31,10 +31,15 @@ pub fn yaml() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Removes what the API server would warn about: integer formats that OpenAPI does not know.
-fn tidy(json: &mut Value) {
+/// Removes what the API server would warn about, integer formats that OpenAPI does not know, and the line breaks of doc
+/// comments within a paragraph.
+pub(super) fn tidy(json: &mut Value) {
     match json {
         Value::Object(fields) => {
+            if let Some(Value::String(text)) = fields.get_mut("description") {
+                let paragraphs: Vec<String> = text.split("\n\n").map(|part| part.replace('\n', " ")).collect();
+                *text = paragraphs.join("\n\n");
+            }
             if fields.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
                 fields.remove("format");
             }

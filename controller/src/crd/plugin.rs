@@ -36,7 +36,7 @@ use super::{Duration, PluginStatus, Quantity, Selector};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.modulesFrom) || self.modulesFrom.all(m, !has(m.configMapRef.namespace))")
+#[x_kube(validation = Rule::new("!has(self.modulesFrom) || self.modulesFrom.all(m, !has(m.configMapRef.__namespace__))")
     .message("a LuaPlugin takes modules from ConfigMaps of its own namespace: remove modulesFrom[].configMapRef.namespace"))]
 pub struct LuaPluginSpec {
     /// The code and its limits.
@@ -70,7 +70,7 @@ pub struct LuaPluginSpec {
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.modulesFrom) || self.modulesFrom.all(m, has(m.configMapRef.namespace))")
+#[x_kube(validation = Rule::new("!has(self.modulesFrom) || self.modulesFrom.all(m, has(m.configMapRef.__namespace__))")
     .message("a ClusterLuaPlugin is in no namespace: say in modulesFrom[].configMapRef.namespace where the ConfigMap is"))]
 pub struct ClusterLuaPluginSpec {
     /// The code and its limits.
@@ -84,6 +84,15 @@ pub struct ClusterLuaPluginSpec {
 /// What both kinds of plugin have.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.phases) ? [has(self.phases.init) ? size(self.phases.init) : 0, has(self.phases.initWorker) \
+    ? size(self.phases.initWorker) : 0, has(self.phases.serverRewrite) ? size(self.phases.serverRewrite) \
+    : 0, has(self.phases.rewrite) ? size(self.phases.rewrite) : 0, has(self.phases.access) ? \
+    size(self.phases.access) : 0, has(self.phases.content) ? size(self.phases.content) : 0, \
+    has(self.phases.balancer) ? size(self.phases.balancer) : 0, has(self.phases.headerFilter) ? \
+    size(self.phases.headerFilter) : 0, has(self.phases.bodyFilter) ? size(self.phases.bodyFilter) : 0, \
+    has(self.phases.log) ? size(self.phases.log) : 0].sum() : 0) + (has(self.modules) ? \
+    self.modules.map(name, size(self.modules[name])).sum() : 0) <= 921600")
+    .message("the scripts and modules together are 900 KiB at most: move code to modulesFrom"))]
 pub struct PluginSpec {
     /// Of plugins attached at one level, the one with the higher priority runs first in a phase; on equal priority the
     /// order is that of the annotation, then of namespace and name. Default 0.
@@ -134,12 +143,6 @@ pub struct PluginSpec {
 /// One chunk per phase, in the order of a request's life.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.init) ? size(self.init) : 0) + (has(self.initWorker) ? size(self.initWorker) : 0) \
-    + (has(self.serverRewrite) ? size(self.serverRewrite) : 0) + (has(self.rewrite) ? size(self.rewrite) : 0) \
-    + (has(self.access) ? size(self.access) : 0) + (has(self.content) ? size(self.content) : 0) \
-    + (has(self.balancer) ? size(self.balancer) : 0) + (has(self.headerFilter) ? size(self.headerFilter) : 0) \
-    + (has(self.bodyFilter) ? size(self.bodyFilter) : 0) + (has(self.log) ? size(self.log) : 0) <= 921600")
-    .message("the scripts of all phases together are 900 KiB at most: move code to modulesFrom"))]
 pub struct Phases {
     /// Runs once per VM, before its first request; what it makes global, the other phases see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
