@@ -3,10 +3,11 @@
 //!
 //! Each may raise, so none has a local with a destructor alive across a call of the Lua API.
 mod coroutine;
+mod find;
 mod output;
 
-use crate::Host;
 use crate::ctx::{Core, YieldKind};
+use crate::{Host, loader};
 use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 use std::ffi::{CStr, c_char, c_int};
@@ -16,6 +17,8 @@ pub(crate) fn functions<H: Host>() -> Vec<(&'static CStr, lua_CFunction)> {
     vec![
         (c"host_yield", host_yield),
         (c"module_source", module_source),
+        (c"load_source", loader::load_source),
+        (c"find_plain", find::find_plain),
         (c"co_resume", coroutine::resume),
         (c"co_yield", coroutine::yield_),
         (c"co_status", coroutine::status),
@@ -79,7 +82,8 @@ unsafe fn suspend(l: *mut lua_State, core: &Core) -> c_int {
     // yield would go to its resumer instead of the host.
     unsafe {
         if core.current.get() != l {
-            return lua::luaL_error(l, c"attempt to yield across C-call boundary".as_ptr());
+            lua::lua_pushstring(l, c"attempt to yield across C-call boundary".as_ptr());
+            lua::lua_error(l);
         }
         core.yielded.set(YieldKind::Host);
         lua::lua_yield(l, 0)

@@ -86,6 +86,8 @@ pub(crate) struct Core {
     pub(crate) slot: Arc<Slot>,
     /// The registry's reference of the prelude's `P.touch`, 0 while there is none.
     pub(crate) touch: Cell<c_int>,
+    /// And of `P.sealed`, the coroutines that scripts may not resume.
+    pub(crate) sealed: Cell<c_int>,
     /// The hook is set.
     pub(crate) armed: AtomicBool,
     /// The main state.
@@ -127,6 +129,7 @@ impl Core {
             account: Account::new(hard),
             slot,
             touch: Cell::new(0),
+            sealed: Cell::new(0),
             armed: AtomicBool::new(false),
             l: Cell::new(std::ptr::null_mut()),
             session: Cell::new(std::ptr::null()),

@@ -15,6 +15,7 @@ pub(crate) const FILES: &[File] = &[
     file!("core"),
     file!("table"),
     file!("coroutine"),
+    file!("bounded"),
     file!("require"),
     file!("ngx"),
     file!("ngx_var"),

@@ -19,10 +19,61 @@ pub(crate) const MAX_CHAIN: usize = 1000;
 
 /// A coroutine that the registry keeps.
 pub(crate) struct Coroutine {
-    l: *mut lua_State,
-    r: c_int,
+    pub(crate) l: *mut lua_State,
+    pub(crate) r: c_int,
     /// Who resumed whom: the entry first, the one that runs last. Kept here so that it is not allocated per request.
     chain: Vec<*mut lua_State>,
+}
+
+impl Coroutine {
+    /// Makes a coroutine that scripts cannot resume.
+    ///
+    /// # Safety
+    /// Host mode.
+    unsafe fn new(core: &Core) -> Self {
+        let l = core.l.get();
+        // SAFETY: as this function's contract says; the new thread is taken off the stack into the registry.
+        unsafe {
+            let co = lua::lua_newthread(l);
+            let r = lua::luaL_ref(l, lua::LUA_REGISTRYINDEX);
+            seal(core, co);
+            Self { l: co, r, chain: Vec::new() }
+        }
+    }
+
+    /// Sees to it that no script goes on with what was left suspended: values that the prelude waits for come from the
+    /// host only.
+    ///
+    /// # Safety
+    /// Host mode; the registry still keeps the coroutine.
+    pub(crate) unsafe fn abandon(&self, core: &Core) {
+        for &l in &self.chain {
+            // SAFETY: as this function's contract says; each is kept by the stack of the one before it.
+            unsafe {
+                (*core.busy.get()).remove(&l);
+                seal(core, l);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Host mode; `co` is alive and at rest.
+unsafe fn seal(core: &Core, co: *mut lua_State) {
+    let l = core.l.get();
+    // SAFETY: as this function's contract says. Both stacks have room; where one cannot have it, the coroutine is
+    // beyond use anyway.
+    unsafe {
+        if lua::lua_checkstack(l, 4) == 0 || lua::lua_checkstack(co, 1) == 0 {
+            return;
+        }
+        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, core.sealed.get().into());
+        lua::lua_pushthread(co);
+        lua::lua_xmove(co, l, 1);
+        lua::lua_pushboolean(l, 1);
+        lua::lua_rawset(l, -3);
+        lua::lua_settop(l, -2);
+    }
 }
 
 /// One request's (or timer's) use of one VM: its `ngx.ctx` and its CPU budget. A clone is the same session.
@@ -76,11 +127,6 @@ impl<H: Host> Drop for Thread<H> {
     fn drop(&mut self) {
         let Some(mut co) = self.co.take() else { return };
         let core = self.vm.core();
-        if self.state == State::Suspended && co.chain.len() > 1 {
-            // SAFETY: one thread, and no reference to the set is held over a call.
-            let busy = unsafe { &mut *core.busy.get() };
-            co.chain.iter().for_each(|l| _ = busy.remove(l));
-        }
         let mut pool = self.vm.0.pool.borrow_mut();
         if matches!(self.state, State::Finished | State::New) && core.depth.get() == 0 && pool.len() < MAX_POOLED {
             // SAFETY: the coroutine has ended or never begun, so its stack is the host's.
@@ -89,7 +135,7 @@ impl<H: Host> Drop for Thread<H> {
             pool.push(co);
         } else {
             drop(pool);
-            self.vm.0.discard(Garbage::Ref(co.r));
+            self.vm.0.discard(Garbage::Thread(co));
         }
     }
 }
@@ -134,12 +180,8 @@ impl<H: Host> Session<H> {
         let core = self.core();
         let enforce = core.account.enforce.replace(false);
         let co = self.inner().pool.borrow_mut().pop().unwrap_or_else(|| {
-            let l = core.l.get();
-            // SAFETY: host mode; the new thread is taken off the stack into the registry.
-            unsafe {
-                let co = lua::lua_newthread(l);
-                Coroutine { l: co, r: lua::luaL_ref(l, lua::LUA_REGISTRYINDEX), chain: Vec::new() }
-            }
+            // SAFETY: host mode.
+            unsafe { Coroutine::new(core) }
         });
         let mut thread = Thread { vm: self.0.vm.clone(), co: Some(co), state: State::New, args: 0 };
         let co = thread.co.as_ref().map_or(std::ptr::null_mut(), |co| co.l);
@@ -411,7 +453,7 @@ fn kind_of(core: &Core, rc: c_int) -> ErrorKind {
 }
 
 /// The message of a killed run.
-const CPU_EXCEEDED: &str = "CPU time limit exceeded";
+pub(crate) const CPU_EXCEEDED: &str = "CPU time limit exceeded";
 
 /// `luaL_traceback` of a coroutine at rest, without its first line.
 ///

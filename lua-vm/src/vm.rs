@@ -3,12 +3,13 @@ mod open;
 
 use crate::ctx::Core;
 use crate::error::{ErrorKind, ScriptError, VmError};
-use crate::session::{Coroutine, Session};
+use crate::loader::load_text;
+use crate::session::{CPU_EXCEEDED, Coroutine, Session};
 use crate::{Host, limits};
 use mlua_sys as lua;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::c_int;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -88,10 +89,11 @@ pub(crate) struct VmInner<H: Host> {
 }
 
 /// What to undo in the Lua state once no Lua code runs.
-#[derive(Clone, Copy, Debug)]
 pub(crate) enum Garbage {
     /// A registry reference.
     Ref(c_int),
+    /// A coroutine that is not run to its end, with those it waits for.
+    Thread(Coroutine),
     /// A session's `ngx.ctx`.
     Ctx(i32),
 }
@@ -126,11 +128,16 @@ impl<H: Host> VmInner<H> {
     }
 
     fn undo(&self, garbage: Garbage) {
-        let l = self.core().l.get();
-        // SAFETY: no Lua code runs. Both only overwrite what is there, so nothing is allocated.
+        let core = self.core();
+        let l = core.l.get();
+        // SAFETY: no Lua code runs, and the limit does not act.
         unsafe {
             match garbage {
                 Garbage::Ref(r) => lua::luaL_unref(l, lua::LUA_REGISTRYINDEX, r),
+                Garbage::Thread(co) => {
+                    co.abandon(core);
+                    lua::luaL_unref(l, lua::LUA_REGISTRYINDEX, co.r);
+                }
                 Garbage::Ctx(id) => {
                     lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, self.refs.ctxs.into());
                     lua::lua_pushnil(l);
@@ -199,27 +206,6 @@ impl<H: Host> Drop for Reference<H> {
     }
 }
 
-unsafe extern "C-unwind" {
-    /// LuaJIT's own, which knows the mode; mlua-sys has a replacement that only looks at the first byte.
-    fn luaL_loadbufferx(
-        l: *mut lua::lua_State,
-        buffer: *const c_char,
-        size: usize,
-        name: *const c_char,
-        mode: *const c_char,
-    ) -> c_int;
-}
-
-/// Compiles text. Leaves the function, or the error, on the stack and returns LuaJIT's status.
-///
-/// # Safety
-/// `l` has room for one value and no Lua code runs on it.
-pub(crate) unsafe fn load_text(l: *mut lua::lua_State, name: &str, source: &[u8]) -> c_int {
-    let name = CString::new(name.replace('\0', " ")).unwrap_or_default();
-    // SAFETY: the pointers are valid for the call, and lua_load is protected.
-    unsafe { luaL_loadbufferx(l, source.as_ptr().cast(), source.len(), name.as_ptr(), c"t".as_ptr()) }
-}
-
 /// The string on top of the stack, else OpenResty's text for errors that are not strings.
 ///
 /// # Safety
@@ -251,22 +237,31 @@ impl<H: Host> Vm<H> {
     /// Compiles a chunk of text; bytecode is refused. `=access` as the name shows as `access:3:`.
     ///
     /// # Errors
-    /// `Syntax`, or `Memory` when compiling crosses the VM's limit.
+    /// `Syntax`, or `Memory` or `Cpu` when compiling crosses the VM's limits.
     pub fn load(&self, chunk_name: &str, source: &str) -> Result<Chunk<H>, ScriptError> {
         let core = self.core();
         self.0.sweep();
         let l = core.l.get();
+        // Compiling may take as long as a run may.
+        if !core.slot.begin(core, self.0.limits.cpu_per_resume) {
+            return Err(ScriptError::new(ErrorKind::Runtime, "too many nested runs"));
+        }
         // SAFETY: compiling is protected, so the limit may act; the rest cannot raise.
         unsafe {
             if core.depth.get() == 0 {
                 limits::make_room(core);
             }
             let enforce = core.account.enforce.replace(true);
-            let rc = load_text(l, chunk_name, source.as_bytes());
+            let rc = load_text(l, core, chunk_name, source.as_bytes());
             core.account.enforce.set(enforce);
+            let killed = core.slot.killed();
+            core.slot.end(core);
             if rc != lua::LUA_OK {
-                let kind = if rc == lua::LUA_ERRMEM { ErrorKind::Memory } else { ErrorKind::Syntax };
-                let error = ScriptError::new(kind, error_text(l));
+                let error = match rc {
+                    lua::LUA_ERRMEM if killed => ScriptError::new(ErrorKind::Cpu, CPU_EXCEEDED),
+                    lua::LUA_ERRMEM => ScriptError::new(ErrorKind::Memory, error_text(l)),
+                    _ => ScriptError::new(ErrorKind::Syntax, error_text(l)),
+                };
                 lua::lua_settop(l, -2);
                 return Err(error);
             }

@@ -1,7 +1,11 @@
 //! The VM as a host sees it.
 #[path = "it/basics.rs"]
 mod basics;
+#[path = "it/coroutines.rs"]
+mod coroutines;
 #[path = "it/fake.rs"]
 mod fake;
 #[path = "it/limits.rs"]
 mod limits;
+#[path = "it/sandbox.rs"]
+mod sandbox;

@@ -26,6 +26,9 @@ unsafe fn status_of(l: *mut lua_State, core: &Core, co: *mut lua_State) -> &'sta
         if (!chain.is_null() && (*chain).contains(&co)) || (*core.busy.get()).contains(&co) {
             return c"normal";
         }
+        if is_sealed(l, core, co) {
+            return c"dead";
+        }
         match lua::lua_status(co) {
             lua::LUA_YIELD => c"suspended",
             lua::LUA_OK => {
@@ -40,6 +43,20 @@ unsafe fn status_of(l: *mut lua_State, core: &Core, co: *mut lua_State) -> &'sta
             }
             _ => c"dead",
         }
+    }
+}
+
+/// Is it a coroutine of the host that does not run now, or one that its request left behind?
+unsafe fn is_sealed(l: *mut lua_State, core: &Core, co: *mut lua_State) -> bool {
+    // SAFETY: `l` runs a C function whose first argument is `co`.
+    unsafe {
+        debug_assert_eq!(lua::lua_tothread(l, 1), co);
+        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, core.sealed.get().into());
+        lua::lua_pushvalue(l, 1);
+        lua::lua_rawget(l, -2);
+        let sealed = lua::lua_toboolean(l, -1) != 0;
+        lua::lua_settop(l, -3);
+        sealed
     }
 }
 

@@ -25,6 +25,15 @@ for k, v in pairs(_G) do
 end
 P.env = env
 
+-- LuaJIT does not check what a script's `__tostring` returns. The prelude passes strings to the FFI, which would take a
+-- userdata for a pointer.
+local tostring0, type, error = tostring, type, error
+function env.tostring(v)
+  local s = tostring0(v)
+  if type(s) ~= "string" then error("'tostring' must return a string", 2) end
+  return s
+end
+
 -- Uses the FFI, in the interpreter: see `full_collection` in limits.rs.
 local sizeof, int = ffi.sizeof, ffi.typeof "int"
 function P.touch()
@@ -50,7 +59,6 @@ P.phase_contexts = {
   "content_by_lua*", "balancer_by_lua*", "header_filter_by_lua*", "body_filter_by_lua*", "log_by_lua*", "ngx.timer",
 }
 local contexts = P.phase_contexts
-local error = error
 
 -- Raises OpenResty's error for a function that the current phase may not use.
 function P.disabled()

@@ -5,6 +5,9 @@ local C, ctx = P.C, P.ctx
 local co_resume, co_yield, at_entry, host_yield, sleep = C.co_resume, C.co_yield, C.co_at_entry, C.host_yield, P.F.sleep
 local create, error = coroutine.create, error
 
+-- The coroutines of the host: scripts see them by `coroutine.running`, and must not resume them.
+P.sealed = setmetatable({}, { __mode = "k" })
+
 coroutine.resume = co_resume
 coroutine.status = C.co_status
 

@@ -4,7 +4,7 @@ local P = ...
 setfenv(1, P.env)
 local G = _G
 local rawget, rawset, type, error, next, tostring = rawget, rawset, type, error, next, tostring
-local loadx, concat = load, table.concat
+local bounded = P.bounded
 
 -- string.buffer: ref, reserve and the like give pointers that can be indexed without ffi.
 local buffer = require "string.buffer"
@@ -13,35 +13,24 @@ for _, name in next, { "ref", "reserve", "commit", "putcdata", "set" } do
   methods[name] = nil
 end
 
--- Text only, never bytecode; chunks get the namespace's globals.
-local function load_text(s, name, _, env)
-  if type(s) == "function" then
-    local parts, n = {}, 0
-    while true do
-      local part = s()
-      if part == nil or part == "" then break end
-      if type(part) ~= "string" then return nil, "reader function must return a string" end
-      n = n + 1
-      parts[n] = part
-    end
-    s = concat(parts)
-  end
-  if type(s) ~= "string" then
-    error("bad argument #1 to 'load' (string or function expected, got " .. type(s) .. ")", 2)
-  end
-  if type(name) ~= "string" then name = nil end
-  return loadx(s, name or s, "t", env == nil and G or env)
-end
-
 local new = {}
 for _, name in next, {
   "assert", "error", "ipairs", "next", "pairs", "pcall", "print", "rawequal", "rawget", "rawset", "select",
   "setmetatable", "getmetatable", "tonumber", "tostring", "type", "unpack", "xpcall", "_VERSION", "_G", "ngx",
-  "coroutine", "table", "math", "bit", "string",
 } do
   new[name] = rawget(G, name)
 end
-new.load, new.loadstring = load_text, load_text
+-- Copies: what a script does to its libraries must not reach the prelude, which goes on using the originals.
+for _, name in next, { "coroutine", "table", "math", "bit", "string" } do
+  local copy = {}
+  for k, v in next, rawget(G, name) do
+    copy[k] = v
+  end
+  new[name] = copy
+end
+new.load, new.loadstring = bounded.load, bounded.loadstring
+new.table.sort = bounded.sort
+new.string.dump = nil
 
 local gc = collectgarbage
 function new.collectgarbage(what)
@@ -60,7 +49,16 @@ local function own(f)
   local what = getinfo0(f, "S").what
   return what ~= "C" and not rawget(getfenv0(f), "__private")
 end
+-- A level counts from the caller of getfenv or setfenv; 0, and whatever is not a script's, is the globals.
+local function target(f)
+  if type(f) == "number" then
+    local info = f > 0 and getinfo0(f + 2, "f")
+    return info and info.func
+  end
+  return f
+end
 function new.getfenv(f)
+  f = target(f == nil and 1 or f)
   if type(f) == "function" and own(f) then
     local env = getfenv0(f)
     return env
@@ -68,9 +66,11 @@ function new.getfenv(f)
   return G
 end
 function new.setfenv(f, env)
-  if type(f) ~= "function" or not own(f) then error("'setfenv' cannot change environment of given object", 2) end
   if type(env) ~= "table" then error("bad argument #2 to 'setfenv' (table expected, got " .. type(env) .. ")", 2) end
-  return setfenv0(f, env)
+  f = target(f)
+  if type(f) ~= "function" or not own(f) then error("'setfenv' cannot change environment of given object", 2) end
+  setfenv0(f, env)
+  return f
 end
 
 local info_fields = { "source", "short_src", "what", "currentline", "linedefined", "lastlinedefined", "name", "namewhat",
@@ -95,8 +95,9 @@ new.debug = {
   end,
 }
 
-string.dump = nil
-debug.getmetatable("").__metatable = false
+-- Methods of strings are the script's copy; the metatable cannot be reached or changed.
+local strings = debug.getmetatable("")
+strings.__index, strings.__metatable = new.string, false
 
 -- `require` finds the namespace's modules and what is safe of ours.
 local loaded, preload, ours = package.loaded, package.preload, P.ours
@@ -120,8 +121,9 @@ P.refused = {
   jit = "jit " .. refusal .. "it changes the compiler for the whole VM",
 }
 P.refused["jit.util"], P.refused["jit.opt"], P.refused["jit.profile"] = P.refused.jit, P.refused.jit, P.refused.jit
+local find = string.find
 for name in next, ours do
-  if name:find("^jit%.") then ours[name] = nil end
+  if find(name, "^jit%.") then ours[name] = nil end
 end
 new.package = { loaded = loaded, preload = preload, path = "", cpath = "" }
 new.require = P.require

@@ -3,8 +3,8 @@
 -- user's own copy of a library wins.
 local P = ...
 setfenv(1, P.env)
-local module_source, trusted = P.C.module_source, P.trusted
-local type, error, load, tostring = type, error, load, tostring
+local module_source, load_source, trusted = P.C.module_source, P.C.load_source, P.trusted
+local type, error, tostring, setfenv = type, error, tostring, setfenv
 local package, loaded, preload, loaders = package, package.loaded, package.preload, package.loaders
 local G = _G
 
@@ -18,9 +18,9 @@ P.ours = ours
 local function find(name)
   local source = module_source(name)
   if source then
-    local f, err = load(source, "=" .. name, "t", G)
+    local f, err = load_source(source, "=" .. name)
     if not f then error("error loading module '" .. name .. "':\n\t" .. err, 0) end
-    return f
+    return setfenv(f, G)
   end
   local loader = preload[name]
   if loader and loader ~= ours[name] then return loader end

@@ -1,8 +1,9 @@
 //! Making a state and running the prelude in it.
-use super::{Vm, VmInner, VmOptions, error_text, load_text};
+use super::{Vm, VmInner, VmOptions, error_text};
 use crate::alloc::allocate;
 use crate::ctx::{CDEF, Core};
 use crate::error::{ErrorKind, ScriptError, VmError};
+use crate::loader::load_text;
 use crate::regex::{self, ffi::ReCtx};
 use crate::{Host, cfun, host, limits, prelude, watchdog};
 use mlua_sys as lua;
@@ -59,6 +60,7 @@ pub(super) fn open<H: Host>(options: VmOptions) -> Result<Vm<H>, VmError> {
         lua::lua_pushcclosure(l, cfun::traceback, 1);
         inner.refs.handler = lua::luaL_ref(l, lua::LUA_REGISTRYINDEX);
         inner.core().touch.set(take(l, c"touch"));
+        inner.core().sealed.set(take(l, c"sealed"));
         lua::lua_settop(l, 0);
         lua::lua_gc(l, lua::LUA_GCCOLLECT, 0);
     }
@@ -148,7 +150,7 @@ unsafe fn run_file(l: *mut lua_State, name: &str, source: &str) -> Result<(), Vm
             let error = ScriptError::new(ErrorKind::Runtime, error_text(l));
             Err(VmError::Prelude(error))
         };
-        if load_text(l, name, source.as_bytes()) != lua::LUA_OK {
+        if load_text(l, std::ptr::null(), name, source.as_bytes()) != lua::LUA_OK {
             return failed(l);
         }
         lua::lua_pushvalue(l, 1);

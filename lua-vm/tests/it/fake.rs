@@ -21,6 +21,8 @@ pub(crate) struct Fake {
     pub(crate) phase: Option<Phase>,
     /// Answer to the next output instead of `Ok`.
     pub(crate) answer: Option<Outcome>,
+    /// Dropped at the next output.
+    pub(crate) drops: Option<(Session<Fake>, lua_vm::Thread<Fake>)>,
     /// Panics in `var_get("panic")` and in an output of `panic`.
     pub(crate) panics: bool,
 }
@@ -84,6 +86,7 @@ impl Host for Fake {
     }
     fn output(&mut self, session: &Session<Self>, data: &[u8]) -> Outcome {
         assert!(!(self.panics && data == b"panic"), "asked to panic");
+        self.drops = None;
         if let Some(filter) = self.body_filter.clone()
             && let Err(error) = session.call(self, Phase::BodyFilter, &filter, &[Arg::Str(data)])
         {

@@ -198,7 +198,9 @@ fn host_memory_counts() {
 
 #[test]
 fn values_that_do_not_fit_end_the_request_and_nothing_else() {
-    let t = vm(false);
+    let mut o = options(false);
+    o.limits.cpu_per_resume = Duration::from_secs(60);
+    let t = Vm::new(o).unwrap();
     let mut host = Fake { answer: Some(lua_vm::Outcome::Wait), ..Fake::default() };
     let session = t.session();
     let chunk = t.load("=content", "ngx.say('x')").unwrap();

@@ -1,0 +1,165 @@
+-- Replacements for the library functions that cannot be interrupted and are not linear in their input. Namespaces get
+-- them (harden.lua); the operator's VM keeps LuaJIT's.
+local P = ...
+setfenv(1, P.env)
+local type, error, tostring, select, floor = type, error, tostring, select, math.floor
+local load_source, find_plain, concat = P.C.load_source, P.C.find_plain, table.concat
+local setfenv0, G = setfenv, _G
+
+local bounded = {}
+P.bounded = bounded
+
+-- Sort ----------------------------------------------------------------------------------------------------------------
+
+-- LuaJIT's is quicksort, quadratic on inputs made for it. Without a comparator it runs no Lua, so no hook can stop it;
+-- up to this many elements even the worst case is a millisecond or two.
+local NATIVE_SORT = 300
+local sort0 = table.sort
+
+local function less(a, b)
+  return a < b
+end
+
+-- Merges t[lo..mid] and t[mid+1..hi], of which the first is copied out.
+local function merge(t, tmp, lo, mid, hi, lt)
+  for i = lo, mid do
+    tmp[i] = t[i]
+  end
+  local i, j, k = lo, mid + 1, lo
+  while i <= mid and j <= hi do
+    if lt(t[j], tmp[i]) then
+      t[k] = t[j]
+      j = j + 1
+    else
+      t[k] = tmp[i]
+      i = i + 1
+    end
+    k = k + 1
+  end
+  while i <= mid do
+    t[k] = tmp[i]
+    i, k = i + 1, k + 1
+  end
+end
+
+local RUN = 8
+local function insertion(t, lo, hi, lt)
+  for i = lo + 1, hi do
+    local v, j = t[i], i - 1
+    while j >= lo and lt(v, t[j]) do
+      t[j + 1] = t[j]
+      j = j - 1
+    end
+    t[j + 1] = v
+  end
+end
+
+-- A merge sort: at most n log n comparisons, each of which a hook can interrupt, and comparators may wait.
+function bounded.sort(t, lt)
+  if type(t) ~= "table" then
+    error("bad argument #1 to 'sort' (table expected, got " .. (t == nil and "no value" or type(t)) .. ")", 2)
+  end
+  if lt ~= nil and type(lt) ~= "function" then
+    error("bad argument #2 to 'sort' (function expected, got " .. type(lt) .. ")", 2)
+  end
+  local n = #t
+  if lt == nil then
+    if n <= NATIVE_SORT then
+      sort0(t)
+      return
+    end
+    lt = less
+  end
+  for lo = 1, n, RUN do
+    local hi = lo + RUN - 1
+    insertion(t, lo, hi < n and hi or n, lt)
+  end
+  local tmp, width = {}, RUN
+  while width < n do
+    for lo = 1, n - width, 2 * width do
+      local hi = lo + 2 * width - 1
+      merge(t, tmp, lo, lo + width - 1, hi < n and hi or n, lt)
+    end
+    width = 2 * width
+  end
+end
+
+-- Find ----------------------------------------------------------------------------------------------------------------
+
+-- Up to this length LuaJIT's plain search is kept: it compiles.
+local NATIVE_FIND = 4096
+local find0 = string.find
+
+-- find(s, what, init, plain) for a `what` that is to be taken as it is; `s` and `what` are strings.
+function P.find_plain(s, what, init)
+  local n = #s
+  if n <= NATIVE_FIND then
+    local a, b = find0(s, what, init, true)
+    return a, b
+  end
+  if init == nil then
+    init = 1
+  else
+    init = floor(init)
+    if init < 0 then
+      init = n + init + 1
+      if init < 1 then init = 1 end
+    elseif init == 0 then
+      init = 1
+    elseif init > n + 1 then
+      return nil
+    end
+  end
+  local a, b = find_plain(s, what, init)
+  return a, b
+end
+
+-- Load ----------------------------------------------------------------------------------------------------------------
+
+local function read_all(f)
+  local parts, n = {}, 0
+  while true do
+    local part = f()
+    if part == nil or part == "" then break end
+    if type(part) ~= "string" then return nil, "reader function must return a string" end
+    n = n + 1
+    parts[n] = part
+  end
+  return concat(parts)
+end
+
+-- Text only, whatever the mode says; chunks get the script's globals, or the environment that it gives.
+local function load_text(what, s, name, env, has_env)
+  local err
+  if type(s) == "function" then
+    if name == nil then name = "=(load)" end
+    s, err = read_all(s)
+    if s == nil then return nil, err end
+  end
+  if type(s) ~= "string" then
+    error("bad argument #1 to '" .. what .. "' (function expected, got " .. (s == nil and "no value" or type(s)) .. ")", 3)
+  end
+  if name == nil then name = s end
+  if type(name) ~= "string" then
+    error("bad argument #2 to '" .. what .. "' (string expected, got " .. type(name) .. ")", 3)
+  end
+  local f
+  f, err = load_source(s, name)
+  if f == nil then return nil, err end
+  if has_env then setfenv0(f, env == nil and {} or env) else setfenv0(f, G) end
+  return f
+end
+
+function bounded.load(s, name, mode, ...)
+  if select("#", ...) > 0 and (...) ~= nil and type((...)) ~= "table" then
+    error("bad argument #4 to 'load' (table expected, got " .. type((...)) .. ")", 2)
+  end
+  if mode ~= nil and type(mode) == "string" and not find0(mode, "t", 1, true) then
+    return nil, "attempt to load chunk with wrong mode"
+  end
+  return load_text("load", s, name, (...), select("#", ...) > 0)
+end
+
+function bounded.loadstring(s, name)
+  return load_text("loadstring", s, name)
+end
