@@ -118,13 +118,14 @@ pub enum Fault {
 ///
 /// A parser without memory costs a whole pass at each call, so a peer that sends a head of 32 KiB byte by byte would
 /// cost 512 MiB of parsing. Asking this first bounds the work by a few passes: it answers yes when the new bytes may
-/// end the head, and now and then (when a quarter has been added) so that garbage is refused before the limit.
+/// end the head, and now and then (when a quarter has been added) so that garbage is refused before the limit. `seen` is
+/// what `buf` held when it was parsed last; a caller whose buffer is full parses in any case.
 pub fn worth_parsing(buf: &[u8], seen: usize) -> bool {
-    if seen == 0 || buf.len() - seen.min(buf.len()) >= seen / 4 {
+    if seen == 0 || buf.len().saturating_sub(seen) >= seen / 4 {
         return true;
     }
     // The empty line is CR LF CR LF; its last LF is new, the rest may be old. An LF LF is refused, so worth it too.
-    let new = &buf[seen.saturating_sub(3)..];
+    let new = buf.get(seen.saturating_sub(3)..).unwrap_or_default();
     memchr::memchr_iter(b'\n', new).any(|at| matches!(new[..at], [.., b'\n'] | [.., b'\n', b'\r']))
 }
 

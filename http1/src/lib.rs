@@ -8,9 +8,9 @@
 //! - [`response`]: the head that an upstream sent
 //!
 //! and what these share:
-//! - [`method`], [`headers`], [`status`]: the parts of a head
+//! - [`method`], [`headers`], [`status`]: the parts of a head; [`Limits`] and [`Fault`]: what bounds it, what is wrong
 //! - [`chars`]: the byte classes of RFC 9110 and RFC 9112
-//! - [`fields`]: the header fields that decide about framing and connection
+//! - `fields`: the header fields that decide about framing and connection
 //!
 //! Framing follows RFC 9112. Where the RFC lets a recipient choose between refusing and repairing, this crate refuses:
 //! two parties that repair in different ways are what request smuggling is made of. A proxy that forwards only what
