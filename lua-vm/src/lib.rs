@@ -6,6 +6,7 @@
 //!
 //! In the order that things happen:
 //! - `vm`: making a VM, loading chunks and tables; `prelude`: the trusted Lua that runs first
+//! - `loader`: compiling text in pieces
 //! - `session`: running: threads, the flat scheduler of coroutines, calls
 //! - `host`: the API's signatures, once; `cfun`: the C functions that re-enter Lua, yield, or need the Lua state
 //! - `alloc`, `watchdog`, `limits`: memory and CPU limits, and the hook behind both
@@ -29,7 +30,9 @@ mod ctx;
 mod error;
 mod host;
 mod limits;
+mod loader;
 mod prelude;
+mod regex;
 mod session;
 mod value;
 mod vm;
