@@ -27,6 +27,7 @@ pub(crate) const FILES: &[File] = &[
     file!("ngx_shared"),
     file!("ngx_process"),
     file!("ngx_balancer"),
+    file!("ngx_re"),
     // The name that OpenResty logs it by.
     ("=_G write guard", include_str!("prelude/globals.lua")),
 ];
