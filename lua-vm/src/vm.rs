@@ -99,6 +99,13 @@ pub(crate) enum Garbage {
 }
 
 impl<H: Host> VmInner<H> {
+    /// For tests: the `n`th allocation from now on that Lua code makes fails; 0 takes that back, and tells whether it
+    /// was still to come.
+    #[doc(hidden)]
+    pub fn fail_allocation(&self, n: u64) -> bool {
+        self.core().account.fail_in.replace(n) > 0
+    }
+
     pub(crate) fn core(&self) -> &Core {
         // SAFETY: made by `Vm::new`, freed by `drop`.
         unsafe { self.core.as_ref() }
@@ -351,6 +358,13 @@ impl<H: Host> Vm<H> {
         // SAFETY: as this function's contract says.
         let r = unsafe { lua::luaL_ref(self.core().l.get(), lua::LUA_REGISTRYINDEX) };
         Rc::new(Reference { vm: self.clone(), r })
+    }
+
+    /// For tests: the `n`th allocation from now on that Lua code makes fails; 0 takes that back, and tells whether it
+    /// was still to come.
+    #[doc(hidden)]
+    pub fn fail_allocation(&self, n: u64) -> bool {
+        self.core().account.fail_in.replace(n) > 0
     }
 
     /// Is the VM beyond its limit even without its garbage?

@@ -53,13 +53,10 @@ struct Frame {
     id: AtomicU64,
     /// The `id` that is to be stopped.
     kill: AtomicU64,
-    /// CPU time charged so far, in nanoseconds: ticks at both of whose ends the run was there.
-    used: AtomicU64,
-    /// The tick in which it began, which it shared: counts for the request, not for this run's own limit, so that no
-    /// run is stopped before it has used its limit.
-    shared: AtomicU64,
-    /// And how much it may use.
+    /// CPU time that it may use, in nanoseconds.
     limit: AtomicU64,
+    /// CPU time that the watchdog charged to it: see `pack`.
+    charged: AtomicU64,
     core: AtomicPtr<Core>,
 }
 
@@ -68,9 +65,8 @@ impl Frame {
         Self {
             id: AtomicU64::new(0),
             kill: AtomicU64::new(u64::MAX),
-            used: AtomicU64::new(0),
-            shared: AtomicU64::new(0),
             limit: AtomicU64::new(u64::MAX),
+            charged: AtomicU64::new(0),
             core: AtomicPtr::new(std::ptr::null_mut()),
         }
     }
@@ -80,7 +76,18 @@ impl Frame {
     }
 }
 
-/// What a worker thread publishes. Written by its thread; the watchdog writes `kill` and adds to `used`.
+/// Microseconds and the low bits of the id of the run that they are charged to, in one word: the worker may be at the
+/// next run already when the watchdog writes.
+fn pack(id: u64, nanos: u64) -> u64 {
+    (id << 40) | (nanos / 1000).min((1 << 40) - 1)
+}
+
+/// What `pack` has for this id, in nanoseconds.
+fn unpack(packed: u64, id: u64) -> u64 {
+    if packed >> 40 == id & 0xff_ffff { (packed & ((1 << 40) - 1)) * 1000 } else { 0 }
+}
+
+/// What a worker thread publishes. Written by its thread; the watchdog writes `kill` and `charged`.
 pub(crate) struct Slot {
     /// Frames in use; 0 while no VM runs.
     depth: AtomicU32,
@@ -96,6 +103,18 @@ struct Seen {
     slot: Arc<Slot>,
     runs: u64,
     cpu: u64,
+    meters: [Meter; MAX_FRAMES],
+}
+
+/// CPU time charged to the run of one frame, in nanoseconds.
+#[derive(Clone, Copy, Default)]
+struct Meter {
+    id: u64,
+    /// Of ticks at both of whose ends the run was there.
+    own: u64,
+    /// Of the tick in which it began, which it shared: counts for the request, not for this run's own limit, so that no
+    /// run is stopped before it has used its limit.
+    shared: u64,
 }
 
 struct Global {
@@ -154,7 +173,7 @@ pub(crate) fn register() -> io::Result<Arc<Slot>> {
         thread: unsafe { libc::gettid() },
         clock,
     });
-    lock(&global.slots).push(Seen { slot: slot.clone(), runs: 0, cpu: 0 });
+    lock(&global.slots).push(Seen { slot: slot.clone(), runs: 0, cpu: 0, meters: Default::default() });
     REGISTERED.with(|r| r.0.set(Some(slot.clone())));
     CURRENT.set(Arc::as_ptr(&slot));
     Ok(slot)
@@ -168,8 +187,6 @@ impl Slot {
         let id = self.runs.load(Ordering::Relaxed) + 1;
         self.runs.store(id, Ordering::Relaxed);
         frame.id.store(id, Ordering::Relaxed);
-        frame.used.store(0, Ordering::Relaxed);
-        frame.shared.store(0, Ordering::Relaxed);
         frame.limit.store(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         frame.core.store(std::ptr::from_ref(core).cast_mut(), Ordering::Relaxed);
         // The frame is whole before a signal handler or the watchdog can see it.
@@ -184,7 +201,7 @@ impl Slot {
     pub(crate) fn end(&self, core: &Core) -> Duration {
         let depth = self.depth.load(Ordering::Relaxed).saturating_sub(1);
         let frame = &self.frames[depth as usize];
-        let used = frame.used.load(Ordering::Relaxed) + frame.shared.load(Ordering::Relaxed);
+        let used = unpack(frame.charged.load(Ordering::Relaxed), frame.id.load(Ordering::Relaxed));
         self.depth.store(depth, Ordering::Release);
         compiler_fence(Ordering::SeqCst);
         limits::disarm(core);
@@ -314,17 +331,22 @@ fn look(seen: &mut Seen, regular: bool) -> Looked {
     let Some(cpu) = cpu_time(slot.clock) else { return Looked { active: false, pending: false } };
     let delta = cpu.saturating_sub(std::mem::replace(&mut seen.cpu, cpu));
     let mut pending = false;
-    if depth > 0 && regular {
-        let frame = &slot.frames[depth - 1];
-        if frame.id.load(Ordering::Relaxed) <= before {
-            frame.used.fetch_add(delta, Ordering::Relaxed);
-        } else {
-            frame.shared.fetch_add(delta.min(TICK.as_nanos() as u64), Ordering::Relaxed);
+    for (i, (frame, meter)) in slot.frames.iter().zip(&mut seen.meters).enumerate().take(depth) {
+        let id = frame.id.load(Ordering::Acquire);
+        if meter.id != id {
+            *meter = Meter { id, ..Meter::default() };
         }
-    }
-    for frame in &slot.frames[..depth] {
-        if frame.used.load(Ordering::Relaxed) >= frame.limit.load(Ordering::Relaxed) {
-            frame.kill.store(frame.id.load(Ordering::Relaxed), Ordering::Release);
+        if i + 1 == depth && regular {
+            if id <= before {
+                meter.own += delta;
+            } else {
+                meter.shared += delta.min(TICK.as_nanos() as u64);
+            }
+            frame.charged.store(pack(id, meter.own + meter.shared), Ordering::Relaxed);
+        }
+        if meter.own >= frame.limit.load(Ordering::Relaxed) {
+            // Of this id: should the run have ended meanwhile, it means nothing.
+            frame.kill.store(id, Ordering::Release);
             pending = true;
         }
     }

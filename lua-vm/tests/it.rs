@@ -1,6 +1,10 @@
 //! The VM as a host sees it.
 #[path = "it/basics.rs"]
 mod basics;
+#[path = "it/bounded.rs"]
+mod bounded;
+#[path = "it/compiled.rs"]
+mod compiled;
 #[path = "it/coroutines.rs"]
 mod coroutines;
 #[path = "it/fake.rs"]
@@ -9,3 +13,7 @@ mod fake;
 mod limits;
 #[path = "it/sandbox.rs"]
 mod sandbox;
+#[path = "it/soak.rs"]
+mod soak;
+#[path = "it/sweep.rs"]
+mod sweep;

@@ -1,0 +1,62 @@
+//! Functions of the libraries that a namespace can reach do not run long without a chance to be stopped. Each of these
+//! would take seconds to ages in LuaJIT's own; that they come back at all is what is asserted.
+use crate::fake::{Ended, Fake, options, run, says, vm};
+use lua_vm::{ErrorKind, Vm};
+use std::time::Duration;
+
+#[test]
+fn sort_is_sort() {
+    for source in [
+        "local t = {} for i = 1, 5000 do t[i] = (i * 7919) % 5003 end table.sort(t) for i = 2, #t do assert(t[i - 1] <= t[i]) end",
+        "local t = {} for i = 1, 1001 do t[i] = (i * 7919) % 10 end table.sort(t, function(a, b) return a > b end) for i = 2, #t do assert(t[i - 1] >= t[i]) end",
+        "for n = 0, 70 do local t = {} for i = 1, n do t[i] = (i * 31) % 17 end table.sort(t, function(a, b) return a < b end) for i = 2, n do assert(t[i - 1] <= t[i]) end end",
+        "local t = {'b', 'a', 'c'} table.sort(t) assert(table.concat(t) == 'abc')",
+        "assert(not pcall(table.sort, {1, 'x'})) assert(not pcall(table.sort, 1)) assert(not pcall(table.sort, {}, 1))",
+        "local t = {3, 2, 1} table.sort(t, function(a, b) ngx.sleep(0) return a < b end) assert(t[1] == 1 and t[3] == 3)",
+        "table.sort({3, 2, 1}, function() return true end)",
+    ] {
+        assert_eq!(run(&vm(false), &mut Fake::default(), source).0, Ended::Done, "{source}");
+    }
+}
+
+#[test]
+fn what_is_not_linear_can_be_stopped() {
+    let t = vm(false);
+    for source in [
+        // A quicksort killer would be quadratic; this many comparisons are too many anyway.
+        "local t = {} for i = 1, 3e5 do t[i] = i % 1000 end while true do table.sort(t) end",
+        "while true do load(('goto a '):rep(1e4) .. '::a::') end",
+        "local n = 3e4 local t = {} for i = 1, n do t[#t + 1] = 'goto a' .. i end for i = 1, n do t[#t + 1] = '::a' .. i .. '::' end while true do load(table.concat(t, ' ')) end",
+        "local t = {} for i = 1, 190 do t[#t + 1] = 'return function() local ' .. ('a,'):rep(180) .. 'a' end t[#t + 1] = ('b = b '):rep(5e4) .. ('end '):rep(190) while true do load(table.concat(t, ' ')) end",
+    ] {
+        let mut host = Fake::default();
+        let (end, _) = run(&t, &mut host, source);
+        assert!(matches!(&end, Ended::Error(e) if e.starts_with("CPU time limit exceeded")), "{source}: {end:?}");
+    }
+}
+
+#[test]
+fn the_hosts_own_compiling_can_be_stopped() {
+    let mut o = options(false);
+    o.limits.cpu_per_resume = Duration::from_millis(1);
+    o.limits.memory_bytes = 256 << 20;
+    let t: Vm<Fake> = Vm::new(o).unwrap();
+    let names: String =
+        (0..30_000).map(|i| format!("goto a{i} ")).chain((0..30_000).map(|i| format!("::a{i}:: "))).collect();
+    assert_eq!(t.load("=x", &names).err().map(|e| e.kind), Some(ErrorKind::Cpu));
+    assert!(t.load("=x", "return 1").is_ok());
+}
+
+#[test]
+fn load_keeps_its_rules() {
+    for (source, said) in [
+        ("local f, err = load('x = = 1', '=chunk') ngx.print(f, err)", "nilchunk:1: unexpected symbol near '='"),
+        ("local n = 0 local f = load(function() n = n + 1 return ({'return ', '4', '2'})[n] end) ngx.print(f())", "42"),
+        ("ngx.print(load('return x', 'n', 't', {x = 5})())", "5"),
+        ("local long = 'return ' .. ('1 + '):rep(1000) .. '1' ngx.print(load(long)())", "1001"),
+    ] {
+        for trusted in [true, false] {
+            assert_eq!(says(trusted, source), said, "trusted {trusted}: {source}");
+        }
+    }
+}
