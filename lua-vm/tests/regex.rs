@@ -159,7 +159,6 @@ fn splitting() {
         (r#""", ",""#, ""),
         (r#"",,", ",""#, ""),
         (r#""ab", "", nil, {pos = 7}"#, ""),
-        (r#""a1b", "\\d|""#, "a b"),
     ];
     for (args, parts) in cases {
         let script = format!(
