@@ -8,6 +8,11 @@ pub(crate) mod reader;
 #[path = "../tests/shared/transcript.rs"]
 pub(crate) mod transcript;
 
+/// Limits that one byte of input chooses: a quarter of the inputs meets tight ones.
+pub(crate) fn limits(cut: u8) -> http1::Limits {
+    if cut & 0x30 == 0x30 { http1::Limits { head_bytes: 64, headers: 3 } } else { http1::Limits::default() }
+}
+
 /// Sizes of reads that one byte of input chooses.
 pub(crate) fn reads(cut: u8) -> Vec<usize> {
     match cut & 0x3f {

@@ -32,14 +32,16 @@ fn check(file: &str, text: &str, read: impl Fn(&Case, Reads<'_>) -> String) {
 
 #[test]
 fn requests_mean_what_the_corpus_says() {
-    check("requests.txt", include_str!("corpus/requests.txt"), |case, reads| requests(&case.send, reads));
+    check("requests.txt", include_str!("corpus/requests.txt"), |case, reads| {
+        requests(&case.send, &Limits::default(), reads)
+    });
 }
 
 #[test]
 fn responses_mean_what_the_corpus_says() {
     check("responses.txt", include_str!("corpus/responses.txt"), |case, reads| {
         let asked = Method::from_bytes(case.asked.as_bytes()).expect("a method");
-        answers(&case.send, &asked, reads)
+        answers(&case.send, &asked, &Limits::default(), reads)
     });
 }
 

@@ -16,20 +16,20 @@ mod reader;
 #[path = "shared/transcript.rs"]
 mod transcript;
 
-use inputs::{chunked, message, method, reads, request_stream, response_stream, section};
+use inputs::{chunked, limits, message, method, reads, request_stream, response_stream, section};
 
 proptest! {
     // A failure belongs into the corpus, not into a file of seeds. PROPTEST_CASES sets how many.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn requests_do_not_depend_on_reads(bytes in request_stream(), reads in reads()) {
-        checks::requests_do_not_depend_on_reads(&bytes, &reads);
+    fn requests_do_not_depend_on_reads(bytes in request_stream(), limits in limits(), reads in reads()) {
+        checks::requests_do_not_depend_on_reads(&bytes, &limits, &reads);
     }
 
     #[test]
-    fn responses_do_not_depend_on_reads(bytes in response_stream(), asked in method(), reads in reads()) {
-        checks::responses_do_not_depend_on_reads(&bytes, &asked, &reads);
+    fn responses_do_not_depend_on_reads(bytes in response_stream(), asked in method(), limits in limits(), reads in reads()) {
+        checks::responses_do_not_depend_on_reads(&bytes, &asked, &limits, &reads);
     }
 
     #[test]
@@ -58,9 +58,9 @@ proptest! {
         let request = message.as_request();
         let rest: &[u8] = b"GET /after HTTP/1.1\r\nHost: a\r\n\r\n";
         let want = format!("{}{}", message.request_transcript(), " | GET /after");
-        prop_assert_eq!(&transcript::requests(&[&request[..], rest].concat(), &reads), &want);
+        prop_assert_eq!(&transcript::requests(&[&request[..], rest].concat(), &Limits::default(), &reads), &want);
         let want = format!("{} | {} unread", message.response_transcript(), rest.len());
-        prop_assert_eq!(&transcript::answers(&[&message.as_response()[..], rest].concat(), &Method::Get, &reads), &want);
+        prop_assert_eq!(&transcript::answers(&[&message.as_response()[..], rest].concat(), &Method::Get, &Limits::default(), &reads), &want);
     }
 
     /// `worth_parsing` may skip reads, but never the one that completes a head.

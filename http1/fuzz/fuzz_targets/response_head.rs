@@ -5,7 +5,7 @@
 mod shared;
 
 use http1::Method;
-use shared::{checks, reads};
+use shared::{checks, limits, reads};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Some((&cut, bytes)) = input.split_first() else { return };
@@ -14,6 +14,6 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         2 => Method::Head,
         _ => Method::Connect,
     };
-    checks::responses_do_not_depend_on_reads(bytes, &asked, &reads(cut));
+    checks::responses_do_not_depend_on_reads(bytes, &asked, &limits(cut), &reads(cut));
     checks::an_accepted_response_survives_forwarding(bytes, &asked);
 });

@@ -11,6 +11,12 @@ pub(crate) fn reads() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(prop_oneof![3 => Just(1usize), 3 => 1usize..8, 1 => 8usize..200, 1 => Just(usize::MAX)], 1..6)
 }
 
+/// Often so tight that a head of these inputs exceeds them.
+pub(crate) fn limits() -> impl Strategy<Value = Limits> {
+    let tight = (0usize..150, 0usize..6).prop_map(|(head_bytes, headers)| Limits { head_bytes, headers });
+    prop_oneof![Just(Limits::default()), tight]
+}
+
 pub(crate) fn method() -> impl Strategy<Value = Method> {
     select(vec![Method::Get, Method::Head, Method::Connect, Method::Post])
 }

@@ -6,14 +6,14 @@ use http1::*;
 use super::transcript::{Reads, WHOLE, answers, requests};
 
 /// However a connection's bytes are cut into reads, they hold the same requests and end in the same answer.
-pub(crate) fn requests_do_not_depend_on_reads(bytes: &[u8], reads: Reads<'_>) {
-    let (whole, cut) = (requests(bytes, WHOLE), requests(bytes, reads));
+pub(crate) fn requests_do_not_depend_on_reads(bytes: &[u8], limits: &Limits, reads: Reads<'_>) {
+    let (whole, cut) = (requests(bytes, limits, WHOLE), requests(bytes, limits, reads));
     assert_eq!(without_faults(&whole), without_faults(&cut), "reads of {reads:?}");
 }
 
 /// The same for responses.
-pub(crate) fn responses_do_not_depend_on_reads(bytes: &[u8], asked: &Method, reads: Reads<'_>) {
-    let (whole, cut) = (answers(bytes, asked, WHOLE), answers(bytes, asked, reads));
+pub(crate) fn responses_do_not_depend_on_reads(bytes: &[u8], asked: &Method, limits: &Limits, reads: Reads<'_>) {
+    let (whole, cut) = (answers(bytes, asked, limits, WHOLE), answers(bytes, asked, limits, reads));
     assert_eq!(without_faults(&whole), without_faults(&cut), "reads of {reads:?}");
 }
 

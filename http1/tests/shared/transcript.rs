@@ -42,12 +42,12 @@ impl<'a> Wire<'a> {
 }
 
 /// What a server reads on a connection.
-pub(crate) fn requests(bytes: &[u8], reads: Reads<'_>) -> String {
+pub(crate) fn requests(bytes: &[u8], limits: &Limits, reads: Reads<'_>) -> String {
     let mut wire = Wire::new(bytes, reads);
     let mut head = RequestHead::new();
     let mut messages = Vec::new();
     while wire.rest() > 0 {
-        match parse_request(wire.unread(), &Limits::default(), &mut head) {
+        match parse_request(wire.unread(), limits, &mut head) {
             Err(error) => {
                 messages.push(format!("{} {:?}", error.status(), error.fault()));
                 break;
@@ -88,12 +88,12 @@ fn describe(head: &RequestHead) -> String {
 }
 
 /// What a client reads on a connection that the server closes after `bytes`.
-pub(crate) fn answers(bytes: &[u8], asked: &Method, reads: Reads<'_>) -> String {
+pub(crate) fn answers(bytes: &[u8], asked: &Method, limits: &Limits, reads: Reads<'_>) -> String {
     let mut wire = Wire::new(bytes, reads);
     let mut head = ResponseHead::new();
     let mut messages = Vec::new();
     loop {
-        match parse_response(wire.unread(), &Limits::default(), asked, &mut head) {
+        match parse_response(wire.unread(), limits, asked, &mut head) {
             Err(error) => {
                 messages.push(format!("{:?}", error.fault()));
                 break;
