@@ -29,6 +29,7 @@ mod cfun;
 mod ctx;
 mod error;
 mod host;
+mod interrupt;
 mod limits;
 mod loader;
 mod prelude;

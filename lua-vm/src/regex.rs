@@ -28,6 +28,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+use crate::interrupt::Interrupt;
 use cache::Cache;
 use code::{Code, Matcher};
 use options::Options;
@@ -56,20 +57,6 @@ pub(crate) struct Limits {
     pub(crate) output: usize,
     /// Whether the VM is to be stopped; with one, see the module's text on time.
     pub(crate) interrupted: Option<Interrupt>,
-}
-
-/// A question that costs little and may be asked from inside a match: the function and its argument.
-#[derive(Clone, Copy)]
-pub(crate) struct Interrupt {
-    pub(crate) ask: unsafe fn(*const std::ffi::c_void) -> bool,
-    pub(crate) arg: *const std::ffi::c_void,
-}
-
-impl Interrupt {
-    fn is_due(self) -> bool {
-        // SAFETY: whoever made it keeps `arg` alive as long as the VM, and `ask` only reads.
-        unsafe { (self.ask)(self.arg) }
-    }
 }
 
 impl Default for Limits {

@@ -5,7 +5,7 @@ use std::ptr::{NonNull, null_mut};
 
 use pcre2_sys as pcre2;
 
-use super::Interrupt;
+use crate::interrupt::Interrupt;
 
 /// Longest pattern: with two bytes a link, PCRE2 refuses what compiles to more than 64 KiB anyway.
 const MAX_PATTERN: usize = 256 * 1024;

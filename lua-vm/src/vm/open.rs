@@ -4,6 +4,7 @@ use crate::alloc::allocate;
 use crate::ctx::{CDEF, Core};
 use crate::error::{ErrorKind, ScriptError, VmError};
 use crate::loader::load_text;
+use crate::interrupt::Interrupt;
 use crate::regex::{self, ffi::ReCtx};
 use crate::{Host, cfun, host, limits, prelude, watchdog};
 use mlua_sys as lua;
@@ -117,14 +118,10 @@ unsafe fn push_bootstrap<H: Host>(l: *mut lua_State, core: *mut Core, options: &
 
 /// Makes the VM's regular expressions. Those of a namespace end when the VM is to be stopped.
 unsafe fn open_regexes(core: *mut Core, options: &VmOptions) -> *mut ReCtx {
-    unsafe fn killed(core: *const c_void) -> bool {
-        // SAFETY: the core outlives its regular expressions.
-        unsafe { (*core.cast::<Core>()).slot.killed() }
-    }
     let limits = regex::Limits {
         match_limit: options.limits.regex_match_limit,
         output: options.limits.memory_bytes,
-        interrupted: (!options.trusted).then_some(regex::Interrupt { ask: killed, arg: core.cast() }),
+        interrupted: (!options.trusted).then(|| Interrupt::of(core)),
         ..regex::Limits::default()
     };
     // SAFETY: nothing else uses the core yet. The box keeps its address.
