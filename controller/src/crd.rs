@@ -6,6 +6,7 @@
 //! The doc comments of the types here are what `kubectl explain` shows: they speak to users.
 
 #![expect(unreachable_pub, reason = "KubeSchema copies each struct, `pub` and all, into a function's body")]
+#![expect(clippy::duplicated_attributes, reason = "each of a kind's `printcolumn` has a type and a path")]
 
 pub mod binding;
 pub mod check;
