@@ -327,6 +327,9 @@ unsafe fn add_log_value(l: *mut lua_State, core: &Core, arg: c_int, any: bool) {
                 add_string(l, core, -1);
                 lua::lua_settop(l, -2);
             }
+            lua::LUA_TTABLE if !any => {
+                lua::luaL_argerror(l, arg, c"expected table to have __tostring metamethod".as_ptr());
+            }
             other if any => {
                 let found = lua::lua_typename(l, other);
                 lua::lua_pushfstring(l, c"%s: %p".as_ptr(), found, lua::lua_topointer(l, arg));

@@ -46,9 +46,9 @@ P.real = real
 P.may_answer = P.phases("server_rewrite", "rewrite", "access", "content")
 
 -- Raises what a function says that needs a request: `if not real[ctx.phase] then no_request() end`.
-function P.no_request()
-  if ctx.phase == 0 then error("no request found", 3) end
-  error("API disabled in the current context", 3)
+function P.no_request(level)
+  if ctx.phase == 0 then error("no request found", level or 3) end
+  error("API disabled in the current context", level or 3)
 end
 local no_request = P.no_request
 
@@ -200,13 +200,13 @@ end
 local status_get, status_set = F.status_get, F.status_set
 
 function get.status()
-  if not real[ctx.phase] then no_request() end
+  if not real[ctx.phase] then no_request(4) end
   local status = status_get(ctx)
   return status
 end
 
 function set.status(v)
-  if not real[ctx.phase] then no_request() end
+  if not real[ctx.phase] then no_request(4) end
   local status = tonumber(v)
   if status == nil then error("bad argument #1 to 'status' (number expected, got " .. type(v) .. ")", 3) end
   if status_set(ctx, status) < 0 then error(err_text(), 3) end
@@ -216,13 +216,13 @@ end
 local headers_sent = F.headers_sent
 
 function get.headers_sent()
-  if not real[ctx.phase] then no_request() end
+  if not real[ctx.phase] then no_request(4) end
   local sent = headers_sent(ctx)
   return sent
 end
 
 function get.is_subrequest()
-  if not real[ctx.phase] then no_request() end
+  if not real[ctx.phase] then no_request(4) end
   return false
 end
 

@@ -55,20 +55,22 @@ function P.timer(id, mode)
   if not t then return end
   if not t.every or mode ~= 0 then timers[id] = nil end
   if mode == DROP then return end
-  t.f(mode == 1, unpack(t, 1, t.n))
+  -- A tail call, so that the log shows no name of ours for the function.
+  return t.f(mode == 1, unpack(t, 1, t.n))
 end
 
+-- Called as a tail call, so that errors are told of its caller.
 local function add(name, every, ...)
   local n = select("#", ...)
-  if n < 2 then error("expecting at least 2 arguments but got " .. n, 3) end
+  if n < 2 then error("expecting at least 2 arguments but got " .. n, 2) end
   local delay, f = ...
   delay = check_number(1, name, delay)
-  if every and delay < 0.001 then error("delay cannot be zero", 3) end
+  if every and delay < 0.001 then error("delay cannot be zero", 2) end
   -- A negative delay wraps to a time that never comes in nginx; it is a mistake in any case.
-  if not (delay >= 0) then error("bad argument #1 to '" .. name .. "' (delay cannot be negative)", 3) end
+  if not (delay >= 0) then error("bad argument #1 to '" .. name .. "' (delay cannot be negative)", 2) end
   local info = type(f) == "function" and getinfo(f, "S")
-  if not info or info.what == "C" then error("bad argument #2 to '" .. name .. "' (Lua function expected)", 3) end
-  if ctx.phase == 0 then error("no request", 3) end
+  if not info or info.what == "C" then error("bad argument #2 to '" .. name .. "' (Lua function expected)", 2) end
+  if ctx.phase == 0 then error("no request", 2) end
   local place = info.source .. ":" .. info.linedefined
   local id = timer_add(ctx, delay, every, place, #place)
   if id < 0 then return nil, err_text() end
@@ -79,13 +81,11 @@ end
 ngx.timer = {}
 
 function ngx.timer.at(...)
-  local ok, err = add("at", false, ...)
-  return ok, err
+  return add("at", false, ...)
 end
 
 function ngx.timer.every(...)
-  local ok, err = add("every", true, ...)
-  return ok, err
+  return add("every", true, ...)
 end
 
 function ngx.timer.running_count()

@@ -191,6 +191,7 @@ function ngx.flush(...)
   if n == 1 and type(wait) ~= "boolean" then bad_argument(1, "flush", "boolean", wait) end
   if not may_answer[ctx.phase] then not_here("no request object found") end
   local ok, err = flush(wait or false)
+  if ok then return ok end
   return ok, err
 end
 
@@ -198,6 +199,7 @@ function ngx.eof(...)
   if select("#", ...) ~= 0 then error("no argument is expected", 2) end
   if not may_answer[ctx.phase] then not_here("no request object found") end
   local ok, err = eof()
+  if ok then return ok end
   return ok, err
 end
 

@@ -91,19 +91,20 @@ end
 
 local dict_store, dict_delete = F.dict_store, F.dict_delete
 
+-- Called as a tail call, so that errors are told of its caller; so are `push` and `pop`.
 local function store(how, self, key, value, exptime, flags)
   local dict = numbers[self] or number_of(self)
   if not exptime then
     exptime = 0
   else
     exptime = tonumber(exptime)
-    if not exptime or exptime < 0 then error("bad \"exptime\" argument", 3) end
+    if not exptime or exptime < 0 then error("bad \"exptime\" argument", 2) end
   end
   if not flags then
     flags = 0
   else
     flags = tonumber(flags)
-    if not flags then error("bad \"flags\" argument", 3) end
+    if not flags then error("bad \"flags\" argument", 2) end
   end
   local k, err = key_of(key)
   if not k then return nil, err end
@@ -127,28 +128,23 @@ local function store(how, self, key, value, exptime, flags)
 end
 
 function methods.set(self, key, value, exptime, flags)
-  local ok, err, forcible = store(0, self, key, value, exptime, flags)
-  return ok, err, forcible
+  return store(0, self, key, value, exptime, flags)
 end
 
 function methods.safe_set(self, key, value, exptime, flags)
-  local ok, err, forcible = store(1, self, key, value, exptime, flags)
-  return ok, err, forcible
+  return store(1, self, key, value, exptime, flags)
 end
 
 function methods.add(self, key, value, exptime, flags)
-  local ok, err, forcible = store(2, self, key, value, exptime, flags)
-  return ok, err, forcible
+  return store(2, self, key, value, exptime, flags)
 end
 
 function methods.safe_add(self, key, value, exptime, flags)
-  local ok, err, forcible = store(3, self, key, value, exptime, flags)
-  return ok, err, forcible
+  return store(3, self, key, value, exptime, flags)
 end
 
 function methods.replace(self, key, value, exptime, flags)
-  local ok, err, forcible = store(4, self, key, value, exptime, flags)
-  return ok, err, forcible
+  return store(4, self, key, value, exptime, flags)
 end
 
 function methods.delete(self, key)
@@ -166,8 +162,9 @@ function methods.incr(self, key, by, init, init_ttl)
   local k, err = key_of(key)
   if not k then return nil, err end
   if type(by) ~= "number" then
-    by = tonumber(by)
-    if not by then error("bad value arg: number expected, got " .. type(by), 2) end
+    local number = tonumber(by)
+    if not number then error("bad value arg: number expected, got " .. type(by), 2) end
+    by = number
   end
   local has_init, first = init ~= nil and init ~= false, 0
   if has_init then
@@ -221,23 +218,19 @@ local function pop(self, left, key)
 end
 
 function methods.lpush(self, key, value)
-  local n, err = push(self, true, key, value)
-  return n, err
+  return push(self, true, key, value)
 end
 
 function methods.rpush(self, key, value)
-  local n, err = push(self, false, key, value)
-  return n, err
+  return push(self, false, key, value)
 end
 
 function methods.lpop(self, key)
-  local value, err = pop(self, true, key)
-  return value, err
+  return pop(self, true, key)
 end
 
 function methods.rpop(self, key)
-  local value, err = pop(self, false, key)
-  return value, err
+  return pop(self, false, key)
 end
 
 function methods.llen(self, key)

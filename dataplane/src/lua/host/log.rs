@@ -86,6 +86,10 @@ pub(super) fn suffix(ex: &Exchange, text: &mut String) {
             Some(Phase::InitWorker) => text.push_str(", context: init_worker_by_lua*"),
             _ => {}
         }
+        let client = ex.req.client.ip();
+        if !client.is_unspecified() {
+            let _ = write!(text, ", client: {}", client.to_canonical());
+        }
         return;
     }
     let head = &ex.req.head;
