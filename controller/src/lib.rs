@@ -1,9 +1,9 @@
 //! The control side: objects in, routing table and problems out. In this order:
-//! - [`annotations`]: what an Ingress's annotations ask for
+//! - [`problem`]: what is wrong with an object, and what to do
 //! - [`crd`]: our custom resources as types, and their definitions
+//! - [`annotations`]: what an Ingress's annotations ask for
 //! - [`lua_syntax`]: whether a script compiles, without running it
 //! - [`schema`]: what a plugin's config may look like
-//! - [`problem`]: what is wrong with an object, and what to do
 //! - [`files`]: YAML files as the source of objects, in standalone mode
 //! - [`store`]: the one store of objects, and the facts that can be read of it
 //! - [`reader`]: how a key is derived, with a record of what was read
@@ -14,12 +14,12 @@
 
 pub mod annotations;
 pub mod crd;
-pub mod lua_syntax;
 pub mod files;
+pub mod lua_syntax;
 pub mod problem;
 pub mod reader;
-pub mod standalone;
 pub mod schema;
+pub mod standalone;
 pub mod store;
 pub mod table;
 pub mod translate;

@@ -78,7 +78,12 @@ pub struct Problem {
 
 impl Problem {
     /// Something that the object asks for and does not get.
-    pub fn error(object: ObjectRef, field: impl Into<String>, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn error(
+        object: ObjectRef,
+        field: impl Into<String>,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
         let (field, message) = (field.into(), message.into());
         Self { object, source: None, field, reason, message, severity: Severity::Error }
     }

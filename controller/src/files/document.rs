@@ -155,6 +155,9 @@ impl Reading<'_> {
     where
         T: DeserializeOwned + Serialize + kube::Resource,
     {
+        if self.id.kind.is_ours() && !self.fits_its_definition() {
+            return None;
+        }
         let mut object: T = match typed::read(self.node) {
             Ok(object) => object,
             Err(e) => {
@@ -163,7 +166,9 @@ impl Reading<'_> {
                 return None;
             }
         };
-        self.unknown_fields(&object);
+        if self.has_unknown_fields(&object) && self.id.kind.is_ours() {
+            return None;
+        }
         let meta = object.meta_mut();
         meta.name = Some(self.id.name.name.clone());
         meta.namespace = Some(self.id.name.namespace.clone()).filter(|n| !n.is_empty());
@@ -179,16 +184,30 @@ impl Reading<'_> {
         is_valid.then_some(object)
     }
 
-    fn unknown_fields<T: Serialize>(&mut self, object: &T) {
-        let Ok(known) = serde_json::to_value(object) else { return };
-        for (field, line) in typed::unknown_fields(self.node, &known) {
+    /// Whether an object of our kinds is what its CustomResourceDefinition asks for.
+    fn fits_its_definition(&mut self) -> bool {
+        let found = crd::check::object(&self.node.to_json());
+        for crd::FieldProblem { path, message } in &found {
+            let problem = Problem::error(self.id.reference(), path, "Invalid", message);
+            self.problems.push((self.node.line_of(path), problem));
+        }
+        found.is_empty()
+    }
+
+    /// Whether there are fields that nothing reads. A misspelt `access` must not become a plugin that lets all pass, so
+    /// our kinds are refused, as `kubectl apply` refuses them; others come from elsewhere and may be newer than we are.
+    fn has_unknown_fields<T: Serialize>(&mut self, object: &T) -> bool {
+        let Ok(known) = serde_json::to_value(object) else { return false };
+        let found = typed::unknown_fields(self.node, &known);
+        for (field, line) in &found {
             let message = "there is no such field; nothing reads it";
             let object = self.id.reference();
             let problem = match self.id.kind.is_ours() {
                 true => Problem::error(object, field, "UnknownField", message),
                 false => Problem::warning(object, field, "UnknownField", message),
             };
-            self.problems.push((line, problem));
+            self.problems.push((*line, problem));
         }
+        !found.is_empty()
     }
 }

@@ -100,6 +100,20 @@ impl Node {
         at.line
     }
 
+    /// The node without its lines.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Yaml::Null => serde_json::Value::Null,
+            Yaml::Bool(b) => (*b).into(),
+            Yaml::Int(i) => (*i).into(),
+            Yaml::UInt(u) => (*u).into(),
+            Yaml::Float(f) => (*f).into(),
+            Yaml::String(s) => s.as_str().into(),
+            Yaml::List(items) => items.iter().map(Self::to_json).collect(),
+            Yaml::Map(entries) => entries.iter().map(|(key, value)| (key.clone(), value.to_json())).collect(),
+        }
+    }
+
     /// What the node is called in a message.
     pub(super) fn kind(&self) -> &'static str {
         match self.value {

@@ -19,6 +19,16 @@ pub enum Place {
     DefaultBackend,
 }
 
+impl Place {
+    /// The field of the backend.
+    pub fn backend(&self) -> String {
+        match self {
+            Self::Path { .. } => format!("{self}.backend"),
+            Self::DefaultBackend => self.to_string(),
+        }
+    }
+}
+
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

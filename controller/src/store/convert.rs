@@ -17,8 +17,6 @@ use routing::{ObjectName, PathKind, PrivateBytes};
 use super::object::*;
 use crate::crd;
 
-/// Annotations with these prefixes are kept.
-const ANNOTATIONS: [&str; 2] = ["moongate.dev/", "nginx.ingress.kubernetes.io/"];
 /// The annotation that named a class before `ingressClassName` did.
 pub const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 /// Marks the class of Ingresses that name none.
@@ -42,13 +40,16 @@ fn age(meta: &ObjectMeta) -> Age {
 pub fn ingress(object: networking::Ingress) -> Object {
     let annotations = object.metadata.annotations.clone().unwrap_or_default();
     let spec = object.spec.unwrap_or_default();
+    let rules: Vec<Rule> = spec.rules.unwrap_or_default().into_iter().map(rule).collect();
+    let without = (0..).zip(&rules).filter(|(_, rule)| rule.paths.is_none() && spec.default_backend.is_none());
+    let (parsed, annotation_problems) = crate::annotations::parse(&annotations);
     let header = IngressHeader {
+        rules_without_backend: without.map(|(index, _)| index).collect(),
         age: age(&object.metadata),
         class: spec.ingress_class_name,
         class_annotation: annotations.get(CLASS_ANNOTATION).cloned(),
-        annotations: Arc::new(
-            annotations.into_iter().filter(|(k, _)| ANNOTATIONS.iter().any(|p| k.starts_with(p))).collect(),
-        ),
+        annotations: parsed,
+        annotation_problems,
     };
     let tls = spec.tls.unwrap_or_default().into_iter().map(|entry| TlsEntry {
         hosts: entry.hosts.unwrap_or_default().iter().map(|h| h.to_ascii_lowercase()).collect(),
@@ -57,7 +58,7 @@ pub fn ingress(object: networking::Ingress) -> Object {
     Object::Ingress(Arc::new(Ingress {
         header: Arc::new(header),
         default_backend: spec.default_backend.and_then(backend),
-        rules: spec.rules.unwrap_or_default().into_iter().map(rule).collect(),
+        rules,
         tls: tls.collect(),
     }))
 }

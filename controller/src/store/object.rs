@@ -8,8 +8,10 @@ use routing::key::{BindingKey, ChainKey, PluginKey, PluginKind};
 use routing::value::Certificate;
 use routing::{ObjectName, PrivateBytes};
 
-use crate::crd::{AllowedNamespaces, ClusterLuaPluginSpec, LuaPluginSpec, MoongateConfigSpec, PluginSpec};
+use crate::annotations::{AnnotationProblem, Annotations};
+use crate::crd::{AllowedNamespaces, FieldProblem, ClusterLuaPluginSpec, LuaPluginSpec, MoongateConfigSpec, PluginSpec};
 use crate::problem::ObjectRef;
+use crate::schema::{Schema, SchemaProblem};
 
 /// The kinds of objects that translation reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -141,8 +143,12 @@ pub struct IngressHeader {
     pub class: Option<String>,
     /// The annotation `kubernetes.io/ingress.class`.
     pub class_annotation: Option<String>,
-    /// The annotations of `moongate.dev/` and `nginx.ingress.kubernetes.io/`.
-    pub annotations: Arc<BTreeMap<String, String>>,
+    /// What its annotations ask for.
+    pub annotations: Annotations,
+    /// What is wrong with them.
+    pub annotation_problems: Vec<AnnotationProblem>,
+    /// The rules (indices) for which there is no backend: without `http`, in an Ingress without a default backend.
+    pub rules_without_backend: Vec<u32>,
 }
 
 /// An Ingress.
@@ -358,6 +364,10 @@ pub struct Plugin {
     pub spec: Arc<PluginSpec>,
     /// Who may name a ClusterLuaPlugin; none of a LuaPlugin, which is for its own namespace.
     pub allowed: Option<AllowedNamespaces>,
+    /// What its configs may look like, once someone has asked.
+    pub schema: Derived<Result<Schema, Vec<SchemaProblem>>>,
+    /// What is wrong with its scripts and its schema, once someone has asked.
+    pub code_faults: Derived<Vec<FieldProblem>>,
 }
 
 /// A LuaPluginBinding or a ClusterLuaPluginBinding.
@@ -423,9 +433,14 @@ pub fn plugin_id(key: &PluginKey) -> ObjectId {
 }
 
 impl Binding {
-    /// Its object; a binding of the store is never a plugin's default.
+    /// Its object.
     pub fn id(&self) -> ObjectId {
-        match &self.key {
+        Self::id_of(&self.key)
+    }
+
+    /// The object of a binding's key; a binding of the store is never a plugin's default.
+    pub fn id_of(key: &BindingKey) -> ObjectId {
+        match key {
             BindingKey::LuaPluginBinding(name) => ObjectId::new(Kind::LuaPluginBinding, name.clone()),
             BindingKey::ClusterLuaPluginBinding(name) => ObjectId::new(Kind::ClusterLuaPluginBinding, name.clone()),
             BindingKey::Default(plugin) => plugin_id(plugin),
@@ -436,12 +451,17 @@ impl Binding {
 impl Plugin {
     /// From a LuaPlugin.
     pub fn of_namespace(name: ObjectName, spec: LuaPluginSpec) -> Self {
-        Self { key: PluginKey { kind: PluginKind::LuaPlugin, name }, spec: Arc::new(spec.plugin), allowed: None }
+        Self::new(PluginKey { kind: PluginKind::LuaPlugin, name }, spec.plugin, None)
     }
 
     /// From a ClusterLuaPlugin.
     pub fn of_cluster(name: ObjectName, spec: ClusterLuaPluginSpec) -> Self {
         let key = PluginKey { kind: PluginKind::ClusterLuaPlugin, name };
-        Self { key, spec: Arc::new(spec.plugin), allowed: Some(spec.allowed_namespaces) }
+        Self::new(key, spec.plugin, Some(spec.allowed_namespaces))
+    }
+
+    fn new(key: PluginKey, spec: PluginSpec, allowed: Option<AllowedNamespaces>) -> Self {
+        let (schema, code_faults) = (Derived::default(), Derived::default());
+        Self { key, spec: Arc::new(spec), allowed, schema, code_faults }
     }
 }

@@ -94,6 +94,19 @@ fn config(
     config: &Map<String, Json>,
     secrets: &[(Vec<String>, PrivateBytes)],
 ) -> Result<Json, Vec<Wrong>> {
-    let _ = (plugin, secrets);
-    Ok(Json::Object(config.clone()))
+    let schema = super::plugin::schema(plugin).as_ref().map_err(|_| {
+        let message = format!("the configSchema of {} is not valid, so no config can be checked", plugin.key);
+        vec![("spec.pluginRef".into(), "PluginInvalid", message)]
+    })?;
+    // What is not UTF-8 is checked as text that is; Lua gets the bytes.
+    let text = |bytes: &PrivateBytes| String::from_utf8_lossy(bytes.expose()).into_owned();
+    let secrets: Vec<_> = secrets.iter().map(|(path, bytes)| (path.clone(), text(bytes))).collect();
+    schema.apply_with_secrets(config, &secrets).map_err(|problems| {
+        let field = |path: &str| match (path.is_empty(), path.starts_with('[')) {
+            (true, _) => "spec.config".to_owned(),
+            (false, true) => format!("spec.config{path}"),
+            (false, false) => format!("spec.config.{path}"),
+        };
+        problems.into_iter().map(|p| (field(&p.path), "InvalidConfig", p.message)).collect()
+    })
 }

@@ -15,10 +15,6 @@ pub(super) fn derive(chain: &ChainKey, options: &Options, reader: &Reader<'_>) -
     let uses = uses(chain, reader).into_iter().filter_map(|(plugin, binding)| {
         let found = reader.plugin(&plugin);
         let broken = broken(&plugin, &binding, user(chain, &binding), options, reader).err();
-        if found.is_some() {
-            reader.name(Key::Plugin(plugin.clone()), Input::None);
-            reader.name(Key::Binding(binding.clone()), Input::None);
-        }
         let goes_without = broken.is_some()
             && found.is_some_and(|p| FailurePolicy::from(p.spec.failure_policy) == FailurePolicy::Ignore);
         (!goes_without).then_some(Use { plugin, binding, broken })
@@ -73,6 +69,9 @@ fn broken(
 ) -> Result<(), String> {
     let plugin = reader.plugin(key).ok_or_else(|| format!("there is no {key}"))?;
     may_use(plugin, user, options, reader)?;
+    // What may not be used is not even sent: its `init` would run.
+    reader.name(Key::Plugin(key.clone()), Input::None);
+    reader.name(Key::Binding(binding.clone()), Input::None);
     let because = |what: String, why: String| if why.is_empty() { what } else { format!("{what}: {why}") };
     reader.published(&Key::Plugin(key.clone())).map_err(|why| because(format!("{key} cannot be used"), why))?;
     reader.published(&Key::Binding(binding.clone())).map_err(|why| because(format!("{binding} cannot be used"), why))

@@ -13,10 +13,16 @@ pub(super) enum NotServed {
     OtherController,
     /// It names no class, and none is the default.
     NoClass,
+    /// It is the canary of another Ingress, which is not supported: served as an ordinary one it might take all of the
+    /// other's requests.
+    Canary,
 }
 
 /// The class under which an Ingress is served. The old annotation has priority over the field.
 pub(super) fn of(header: &IngressHeader, options: &Options, reader: &Reader<'_>) -> Result<String, NotServed> {
+    if header.annotations.is_canary {
+        return Err(NotServed::Canary);
+    }
     let Some(name) = header.class_annotation.as_ref().or(header.class.as_ref()) else {
         return default(options, reader).ok_or(NotServed::NoClass);
     };

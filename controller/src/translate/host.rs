@@ -49,17 +49,17 @@ fn claimed(claimed: &str, host: &str, options: &Options, reader: &Reader<'_>) ->
             report(reader, age, &field, "HostOwned", owned_message(host, &owner));
             continue;
         }
-        let Some(secret) = secret(claim, age, &field, host, reader) else { continue };
-        match &winner {
-            None => winner = Some((age, secret)),
-            Some((_, used)) if *used == secret => {}
-            Some((other, _)) => {
-                let message = format!(
-                    "Ingress {} gives host {claimed} another certificate and has precedence; name the same Secret in both",
-                    other.name
-                );
-                report(reader, age, &field, "CertificateConflict", message);
-            }
+        let Some((other, used)) = &winner else {
+            winner = secret(claim, age, &field, host, reader).map(|secret| (age, secret));
+            continue;
+        };
+        let own = claim.secret.as_ref().map(|name| ObjectName::new(&age.name.namespace, name));
+        if claim.named && *used != own {
+            let message = format!(
+                "Ingress {} gives host {claimed} another certificate and has precedence; name the same Secret in both",
+                other.name
+            );
+            report(reader, age, &field, "CertificateConflict", message);
         }
     }
     winner.map(|(_, secret)| secret)

@@ -7,9 +7,11 @@ use routing::key::{PluginKey, PluginKind};
 use routing::value::{Plugin as PluginValue, Value};
 use routing::{Hash, Key, ObjectName};
 
-use crate::crd::PluginSpec;
+use crate::crd::{self, FieldProblem, PluginSpec};
+use crate::lua_syntax;
 use crate::problem::Problem;
 use crate::reader::{Input, Outcome, Reader};
+use crate::schema::{Schema, SchemaProblem};
 use crate::store::object::{Plugin, plugin_id};
 use crate::translate::Options;
 
@@ -56,13 +58,27 @@ fn cpu(spec: &PluginSpec, options: &Options, reader: &Reader<'_>) -> Option<u64>
     Some(asked.clamp(1, max))
 }
 
+/// What the plugin's configs may look like; without a schema they are empty. Understood once for all bindings.
+pub(super) fn schema(plugin: &Plugin) -> &Result<Schema, Vec<SchemaProblem>> {
+    plugin.schema.get_or_init(|| match &plugin.spec.config_schema {
+        Some(schema) => Schema::parse(&schema.open_api_v3_schema),
+        None => Ok(Schema::empty()),
+    })
+}
+
 /// The plugin's modules, and everything that is wrong with it.
 pub(super) fn check(plugin: &Plugin, reader: &Reader<'_>) -> (Modules, Vec<Problem>) {
     let object = plugin_id(&plugin.key).reference();
     let mut problems = Vec::new();
-    let modules = modules(plugin, reader, &mut |field, reason, message| {
-        problems.push(Problem::error(object.clone(), field, reason, message));
-    });
+    let mut wrong = |field, reason, message| problems.push(Problem::error(object.clone(), field, reason, message));
+    for FieldProblem { path, message } in plugin.code_faults.get_or_init(|| crd::check::code(&plugin.spec)) {
+        let reason = match path.starts_with("spec.configSchema") {
+            true => "InvalidSchema",
+            false => "InvalidScript",
+        };
+        wrong(path.clone(), reason, message.clone());
+    }
+    let modules = modules(plugin, reader, &mut wrong);
     (modules, problems)
 }
 
@@ -91,6 +107,10 @@ fn modules(plugin: &Plugin, reader: &Reader<'_>, wrong: &mut dyn FnMut(String, &
         };
         // The first ConfigMap that has a module wins, so the later ones come first here.
         for (key, source) in &config_map.data {
+            if let Err(fault) = lua_syntax::check(source) {
+                let message = format!("key {key:?} of ConfigMap {name} is not Lua that compiles: {fault}");
+                wrong(field.clone(), "InvalidScript", message);
+            }
             modules.insert(key.strip_suffix(".lua").unwrap_or(key).to_owned(), source.clone());
         }
     }

@@ -1,25 +1,18 @@
 //! What an Ingress's annotations and its class's parameters say about its routes.
 
-use routing::key::{PluginKey, PluginKind};
-use routing::value::{RoutePolicyOverrides, UpstreamProtocol};
-use routing::{ObjectName, PathKind};
+use routing::PathKind;
+use routing::key::PluginKey;
+use routing::value::RoutePolicyOverrides;
 
 use crate::reader::{Reader, UpstreamPolicy};
 use crate::store::object::IngressHeader;
-use crate::translate::Options;
 
 /// The annotation that names plugins.
 pub(super) const PLUGINS: &str = "moongate.dev/plugins";
 
 /// The policy of an Ingress's routes: its annotations over its class's parameters.
-pub(super) fn routes(
-    header: &IngressHeader,
-    class: &str,
-    options: &Options,
-    reader: &Reader<'_>,
-) -> RoutePolicyOverrides {
-    let own = RoutePolicyOverrides::default();
-    let _ = (header, options);
+pub(super) fn routes(header: &IngressHeader, class: &str, reader: &Reader<'_>) -> RoutePolicyOverrides {
+    let own = header.annotations.policy.clone();
     match class_config(class, reader) {
         Some(config) => or(own, config.spec.class_policy().0),
         None => own,
@@ -61,32 +54,18 @@ fn or(own: RoutePolicyOverrides, other: RoutePolicyOverrides) -> RoutePolicyOver
 
 /// How an Ingress's Services are spoken to.
 pub(super) fn upstream(header: &IngressHeader) -> UpstreamPolicy {
-    let protocol =
-        header.annotations.get("nginx.ingress.kubernetes.io/backend-protocol").and_then(|p| match p.as_str() {
-            "HTTP" => Some(UpstreamProtocol::Http),
-            "HTTPS" => Some(UpstreamProtocol::Https { server_name: None, verify: false }),
-            "GRPC" => Some(UpstreamProtocol::H2c),
-            _ => None,
-        });
-    UpstreamPolicy { protocol }
+    UpstreamPolicy { protocol: header.annotations.backend_protocol.clone() }
 }
 
 /// Why an Ingress's routes must refuse everything: an access restriction that is asked for and not applied.
 pub(super) fn refusal(header: &IngressHeader) -> Option<String> {
-    let _ = header;
-    None
+    let restricting = header.annotation_problems.iter().find(|problem| problem.restricting)?;
+    Some(format!("annotation {restricting}"))
 }
 
-/// The plugins that the annotation names, in its order: `name` of the Ingress's namespace, `cluster/name` of the
-/// platform.
+/// The plugins that the annotation names, in its order.
 pub(super) fn plugins(header: &IngressHeader) -> Vec<PluginKey> {
-    let listed = header.annotations.get(PLUGINS).map_or("", String::as_str);
-    let names = listed.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let key = |name: &str| match name.strip_prefix("cluster/") {
-        Some(name) => PluginKey { kind: PluginKind::ClusterLuaPlugin, name: ObjectName::cluster(name) },
-        None => PluginKey { kind: PluginKind::LuaPlugin, name: ObjectName::new(&header.age.name.namespace, name) },
-    };
-    names.map(key).collect()
+    header.annotations.plugins.iter().map(|plugin| plugin.key(&header.age.name.namespace)).collect()
 }
 
 /// Whether a rule's path can be a part of an Ingress that plugins are attached to: a default backend has no path.

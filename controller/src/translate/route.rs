@@ -5,7 +5,7 @@ use routing::value::{Action, Backend as Weighted, Route, Value};
 use routing::{Key, ObjectName, RouteKey};
 
 use super::{class, endpoints, host, policy, upstream};
-use crate::problem::Problem;
+use crate::problem::{ObjectRef, Problem};
 use crate::reader::{Outcome, Reader};
 use crate::store::object::{Backend, IngressHeader, PortRef, Service};
 use crate::store::{Kind, ObjectId, Place};
@@ -35,14 +35,17 @@ pub(super) fn derive(key: &RouteKey, options: &Options, reader: &Reader<'_>) -> 
         }
     }
     match winner {
-        Some(claim) => Outcome::Set(Value::Route(value(key, &claim, options, reader))),
+        Some(claim) => Outcome::Set(Value::Route(value(key, &claim, reader))),
         None => Outcome::Absent,
     }
 }
 
 fn report(reader: &Reader<'_>, ingress: &ObjectName, place: &Place, reason: &'static str, message: String) {
-    let object = ObjectId::new(Kind::Ingress, ingress.clone()).reference();
-    reader.report(Problem::error(object, place.to_string(), reason, message));
+    reader.report(Problem::error(reference(ingress), place.to_string(), reason, message));
+}
+
+fn reference(ingress: &ObjectName) -> ObjectRef {
+    ObjectId::new(Kind::Ingress, ingress.clone()).reference()
 }
 
 fn conflict(key: &RouteKey, winner: &Claim<'_>, loser: &Claim<'_>) -> String {
@@ -52,7 +55,7 @@ fn conflict(key: &RouteKey, winner: &Claim<'_>, loser: &Claim<'_>) -> String {
     } else if winner.header.age.created < loser.header.age.created {
         format!("Ingress {winner_name} is older")
     } else {
-        format!("Ingress {winner_name} is as old and comes first by name")
+        format!("Ingress {winner_name} comes first by name")
     };
     match key.kind {
         routing::PathKind::Default => {
@@ -62,7 +65,7 @@ fn conflict(key: &RouteKey, winner: &Claim<'_>, loser: &Claim<'_>) -> String {
     }
 }
 
-fn value(key: &RouteKey, claim: &Claim<'_>, options: &Options, reader: &Reader<'_>) -> Route {
+fn value(key: &RouteKey, claim: &Claim<'_>, reader: &Reader<'_>) -> Route {
     let ingress = claim.header.age.name.clone();
     let service = match claim.backend {
         Backend::Service { name, .. } => Some(ObjectName::new(&ingress.namespace, name)),
@@ -71,7 +74,8 @@ fn value(key: &RouteKey, claim: &Claim<'_>, options: &Options, reader: &Reader<'
     let action = match policy::refusal(claim.header) {
         Some(reason) => refuse(reason),
         None => action(claim, reader).unwrap_or_else(|(reason, message)| {
-            report(reader, &ingress, &claim.place, reason, message.clone());
+            let field = claim.place.backend();
+            reader.report(Problem::error(reference(&ingress), field, reason, message.clone()));
             refuse(message)
         }),
     };
@@ -84,7 +88,7 @@ fn value(key: &RouteKey, claim: &Claim<'_>, options: &Options, reader: &Reader<'
         service: service.map(|s| s.name).unwrap_or_default(),
         action,
         chains,
-        policy: policy::routes(claim.header, &claim.class, options, reader),
+        policy: policy::routes(claim.header, &claim.class, reader),
     }
 }
 

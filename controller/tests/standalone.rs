@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use controller::standalone::Standalone;
 
-const MANIFEST: &str = include_str!("main_path.yaml");
+const MANIFEST: &str = include_str!("standalone.yaml");
 
 #[test]
 fn files_become_a_table_and_follow_changes() {
@@ -12,15 +12,18 @@ fn files_become_a_table_and_follow_changes() {
     let file = directory.path().join("shop.yaml");
     std::fs::write(&file, MANIFEST).unwrap();
     let mut standalone = Standalone::open(&[directory.path().to_owned()]);
-    for p in standalone.problems() { println!("{p}"); }
+
     let commit = standalone.commit();
-    for c in &commit.changes { println!("{c:?}"); }
+
     assert_eq!(standalone.problems(), []);
 
     std::fs::write(&file, MANIFEST.replace("10.0.0.7", "10.0.0.8")).unwrap();
     let (commit, problems) = standalone.reload(&[PathBuf::from(&file)]);
     assert_eq!(problems, []);
-    assert_eq!(commit.changes.iter().map(|c| c.key().to_string()).collect::<Vec<_>>(), ["endpoints shop/web:80", "namespace shop"]);
+    assert_eq!(
+        commit.changes.iter().map(|c| c.key().to_string()).collect::<Vec<_>>(),
+        ["endpoints shop/web:80", "namespace shop"]
+    );
 
     std::fs::write(&file, "a: [").unwrap();
     let (commit, problems) = standalone.reload(&[PathBuf::from(&file)]);
@@ -28,6 +31,6 @@ fn files_become_a_table_and_follow_changes() {
 
     std::fs::remove_file(&file).unwrap();
     let (commit, _) = standalone.reload(&[PathBuf::from(&file)]);
-    println!("{:?}", commit.changes);
+
     assert!(!commit.changes.is_empty());
 }
