@@ -1,10 +1,19 @@
-//! Running: sessions, threads, and the flat scheduler of coroutines.
-use crate::ctx::{Core, SessionCtx, YieldKind};
+//! Running: sessions and threads.
+mod failure;
+mod push;
+mod schedule;
+
+pub(crate) use failure::CPU_EXCEEDED;
+pub(crate) use schedule::{Coroutine, MAX_CHAIN};
+
+use crate::ctx::{Core, SessionCtx};
 use crate::error::{ErrorKind, ScriptError};
 use crate::vm::{Chunk, Garbage, Vm, VmInner, error_text};
 use crate::{Arg, Host, Phase, Returned, Step, Value, limits};
+use failure::{failure, kind_of, split_traceback};
 use mlua_sys as lua;
-use mlua_sys::lua_State;
+use push::{push_call, push_value, weight};
+use schedule::{End, drive, enforced};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::rc::Rc;
@@ -13,68 +22,6 @@ use std::time::Duration;
 /// Finished coroutines that a VM keeps. Beyond that they are garbage: enough for the suspended requests of a busy
 /// worker at 0.5 to 1 KiB each.
 const MAX_POOLED: usize = 256;
-
-/// Coroutines that may resume one another. Native ones end near 200 by the C stack; flat ones take heap only.
-pub(crate) const MAX_CHAIN: usize = 1000;
-
-/// A coroutine that the registry keeps.
-pub(crate) struct Coroutine {
-    pub(crate) l: *mut lua_State,
-    pub(crate) r: c_int,
-    /// Who resumed whom: the entry first, the one that runs last. Kept here so that it is not allocated per request.
-    chain: Vec<*mut lua_State>,
-}
-
-impl Coroutine {
-    /// Makes a coroutine that scripts cannot resume.
-    ///
-    /// # Safety
-    /// Host mode.
-    unsafe fn new(core: &Core) -> Self {
-        let l = core.l.get();
-        // SAFETY: as this function's contract says; the new thread is taken off the stack into the registry.
-        unsafe {
-            let co = lua::lua_newthread(l);
-            let r = lua::luaL_ref(l, lua::LUA_REGISTRYINDEX);
-            seal(core, co);
-            Self { l: co, r, chain: Vec::new() }
-        }
-    }
-
-    /// Sees to it that no script goes on with what was left suspended: values that the prelude waits for come from the
-    /// host only.
-    ///
-    /// # Safety
-    /// Host mode; the registry still keeps the coroutine.
-    pub(crate) unsafe fn abandon(&self, core: &Core) {
-        for &l in &self.chain {
-            // SAFETY: as this function's contract says; each is kept by the stack of the one before it.
-            unsafe {
-                (*core.busy.get()).remove(&l);
-                seal(core, l);
-            }
-        }
-    }
-}
-
-/// # Safety
-/// Host mode; `co` is alive and at rest.
-unsafe fn seal(core: &Core, co: *mut lua_State) {
-    let l = core.l.get();
-    // SAFETY: as this function's contract says. Both stacks have room; where one cannot have it, the coroutine is
-    // beyond use anyway.
-    unsafe {
-        if lua::lua_checkstack(l, 4) == 0 || lua::lua_checkstack(co, 1) == 0 {
-            return;
-        }
-        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, core.sealed.get().into());
-        lua::lua_pushthread(co);
-        lua::lua_xmove(co, l, 1);
-        lua::lua_pushboolean(l, 1);
-        lua::lua_rawset(l, -3);
-        lua::lua_settop(l, -2);
-    }
-}
 
 /// One request's (or timer's) use of one VM: its `ngx.ctx` and its CPU budget. A clone is the same session.
 pub struct Session<H: Host>(Rc<SessionInner<H>>);
@@ -215,7 +162,7 @@ impl<H: Host> Session<H> {
         let (state, step) = match end {
             Ok(End::Done) => (State::Finished, Step::Done),
             Ok(End::Wait) => (State::Suspended, Step::Yield),
-            Ok(End::Failed(kind)) => (State::Failed, Step::Error(self.failure(kind, &co.chain))),
+            Ok(End::Failed(kind)) => (State::Failed, Step::Error(failure(self.core(), kind, &co.chain))),
             Err(error) => (State::Failed, Step::Error(error)),
         };
         if state == State::Suspended && co.chain.len() > 1 {
@@ -340,197 +287,5 @@ impl<H: Host> Session<H> {
             values.iter().for_each(|value| push_value(l, value));
         }
         Ok(n)
-    }
-
-    /// The error on top of the last coroutine of the chain.
-    fn failure(&self, kind: ErrorKind, chain: &[*mut lua_State]) -> ScriptError {
-        let Some(&last) = chain.last() else { return ScriptError::new(kind, "unknown reason") };
-        // SAFETY: host mode; the failed coroutine's stack is as the error left it.
-        unsafe {
-            let message = if kind == ErrorKind::Cpu { CPU_EXCEEDED.into() } else { error_text(last) };
-            let mut traceback = String::new();
-            for (i, &l) in chain.iter().rev().enumerate().take(MAX_TRACED) {
-                traceback.push_str(&format!("{}coroutine {i}:", if i > 0 { "\n" } else { "" }));
-                traceback.push_str(&stack_of(self.core().l.get(), l));
-            }
-            ScriptError { kind, message, traceback }
-        }
-    }
-}
-
-/// Coroutines of a chain that a traceback shows.
-const MAX_TRACED: usize = 5;
-
-/// How a drive ended.
-enum End {
-    Done,
-    Wait,
-    Failed(ErrorKind),
-}
-
-/// Runs the last coroutine of the chain, and those it resumes, until the entry ends or the request must wait.
-fn drive(core: &Core, chain: &mut Vec<*mut lua_State>, mut args: c_int) -> End {
-    loop {
-        let Some(&co) = chain.last() else { return End::Done };
-        core.current.set(co);
-        core.chain.set(std::ptr::from_ref(chain));
-        core.yielded.set(YieldKind::User);
-        // SAFETY: `co` is kept by the registry or by the stack of the one before it, and has `args` values on top.
-        let rc = enforced(core, || unsafe { lua::lua_resume_(co, args) });
-        let parent = chain.len().checked_sub(2).map(|i| chain[i]);
-        // SAFETY: host mode; all coroutines of the chain are at rest.
-        args = match (rc, parent) {
-            (lua::LUA_YIELD, _) if core.yielded.get() == YieldKind::Host => return End::Wait,
-            (lua::LUA_YIELD, _) if core.yielded.get() == YieldKind::Resume => unsafe { descend(chain, co) },
-            (lua::LUA_OK, None) => return End::Done,
-            // A native yield at the top: nothing was noted to wait for, the host sees to it that the run goes on.
-            (lua::LUA_YIELD, None) => return End::Wait,
-            (lua::LUA_OK | lua::LUA_YIELD, Some(parent)) => {
-                chain.pop();
-                unsafe { hand_over(co, parent, true) }
-            }
-            // A killed run ends, whichever of its coroutines the kill met.
-            (rc, _) if kind_of(core, rc) == ErrorKind::Cpu => return End::Failed(ErrorKind::Cpu),
-            (rc, None) => return End::Failed(kind_of(core, rc)),
-            (_, Some(parent)) => {
-                chain.pop();
-                unsafe { hand_over(co, parent, false) }
-            }
-        };
-    }
-}
-
-/// `co` yielded (target, args...): the target goes on with the arguments. It stays on `co`'s stack, which keeps it.
-///
-/// # Safety
-/// Host mode; `co` is suspended in `co_resume`, which checked the target.
-unsafe fn descend(chain: &mut Vec<*mut lua_State>, co: *mut lua_State) -> c_int {
-    // SAFETY: as this function's contract says.
-    unsafe {
-        let target = lua::lua_tothread(co, 1);
-        let n = lua::lua_gettop(co) - 1;
-        lua::lua_xmove(co, target, n);
-        chain.push(target);
-        n
-    }
-}
-
-/// Gives what `co` yielded, returned or raised to the one that resumed it, as `coroutine.resume` returns it.
-///
-/// # Safety
-/// Host mode; both are at rest.
-unsafe fn hand_over(co: *mut lua_State, parent: *mut lua_State, ok: bool) -> c_int {
-    // SAFETY: as this function's contract says; the stack is checked before the values are moved.
-    unsafe {
-        let n = if ok { lua::lua_gettop(co) } else { 1 };
-        if lua::lua_checkstack(parent, n + 1) == 0 {
-            lua::lua_settop(co, 0);
-            lua::lua_pushboolean(parent, 0);
-            lua::lua_pushstring(parent, c"too many results to resume".as_ptr());
-            return 2;
-        }
-        lua::lua_pushboolean(parent, c_int::from(ok));
-        lua::lua_xmove(co, parent, n);
-        n + 1
-    }
-}
-
-/// Lua runs in `call`, which is protected: the memory limit acts.
-fn enforced(core: &Core, call: impl FnOnce() -> c_int) -> c_int {
-    core.account.enforce.set(true);
-    let rc = call();
-    core.account.enforce.set(false);
-    rc
-}
-
-/// Of an error inside a run.
-fn kind_of(core: &Core, rc: c_int) -> ErrorKind {
-    match rc {
-        lua::LUA_ERRMEM if core.slot.killed() => ErrorKind::Cpu,
-        lua::LUA_ERRMEM => ErrorKind::Memory,
-        _ => ErrorKind::Runtime,
-    }
-}
-
-/// The message of a killed run.
-pub(crate) const CPU_EXCEEDED: &str = "CPU time limit exceeded";
-
-/// `luaL_traceback` of a coroutine at rest, without its first line.
-///
-/// # Safety
-/// Host mode.
-unsafe fn stack_of(l: *mut lua_State, co: *mut lua_State) -> String {
-    unsafe extern "C-unwind" {
-        fn luaL_traceback(l: *mut lua_State, l1: *mut lua_State, msg: *const std::ffi::c_char, level: c_int);
-    }
-    // SAFETY: as this function's contract says.
-    unsafe {
-        luaL_traceback(l, co, std::ptr::null(), 0);
-        let text = error_text(l);
-        lua::lua_settop(l, -2);
-        text.strip_prefix("stack traceback:").unwrap_or(&text).to_owned()
-    }
-}
-
-/// The message handler put the traceback behind the message.
-fn split_traceback(kind: ErrorKind, text: String) -> ScriptError {
-    if kind == ErrorKind::Cpu {
-        return ScriptError::new(kind, CPU_EXCEEDED);
-    }
-    match text.rfind("\nstack traceback:\n") {
-        Some(at) => ScriptError {
-            kind,
-            traceback: text[at + "\nstack traceback:\n".len()..].to_owned(),
-            message: text[..at].to_owned(),
-        },
-        None => ScriptError::new(kind, text),
-    }
-}
-
-fn weight<H: Host>(arg: &Arg<'_, H>) -> usize {
-    match arg {
-        Arg::Str(s) => s.len(),
-        _ => 0,
-    }
-}
-
-/// Pushes a chunk and its arguments; returns their number.
-///
-/// # Safety
-/// Host mode; `l`'s stack is the host's.
-unsafe fn push_call<H: Host>(l: *mut lua_State, chunk: &Chunk<H>, args: &[Arg<'_, H>]) -> Result<c_int, ScriptError> {
-    let n = c_int::try_from(args.len()).unwrap_or(c_int::MAX - 1);
-    // SAFETY: as this function's contract says.
-    unsafe {
-        if lua::lua_checkstack(l, n.saturating_add(1)) == 0 {
-            return Err(ScriptError::new(ErrorKind::Memory, "stack overflow"));
-        }
-        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, chunk.0.r.into());
-        for arg in args {
-            match arg {
-                Arg::Handle(handle) => _ = lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, handle.0.r.into()),
-                Arg::Int(i) => lua::lua_pushnumber(l, *i as f64),
-                Arg::Num(n) => lua::lua_pushnumber(l, *n),
-                Arg::Bool(b) => lua::lua_pushboolean(l, c_int::from(*b)),
-                Arg::Str(s) => _ = lua::lua_pushlstring(l, s.as_ptr().cast(), s.len()),
-                Arg::Nil => lua::lua_pushnil(l),
-            }
-        }
-    }
-    Ok(n)
-}
-
-/// # Safety
-/// Host mode; there is room on the stack.
-unsafe fn push_value(l: *mut lua_State, value: &Value) {
-    // SAFETY: as this function's contract says.
-    unsafe {
-        match value {
-            Value::Nil => lua::lua_pushnil(l),
-            Value::Bool(b) => lua::lua_pushboolean(l, c_int::from(*b)),
-            Value::Int(i) => lua::lua_pushnumber(l, *i as f64),
-            Value::Num(n) => lua::lua_pushnumber(l, *n),
-            Value::Str(s) => _ = lua::lua_pushlstring(l, s.as_ptr().cast(), s.len()),
-        }
     }
 }

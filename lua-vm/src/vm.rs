@@ -99,13 +99,6 @@ pub(crate) enum Garbage {
 }
 
 impl<H: Host> VmInner<H> {
-    /// For tests: the `n`th allocation from now on that Lua code makes fails; 0 takes that back, and tells whether it
-    /// was still to come.
-    #[doc(hidden)]
-    pub fn fail_allocation(&self, n: u64) -> bool {
-        self.core().account.fail_in.replace(n) > 0
-    }
-
     pub(crate) fn core(&self) -> &Core {
         // SAFETY: made by `Vm::new`, freed by `drop`.
         unsafe { self.core.as_ref() }

@@ -295,8 +295,13 @@ fn watch(global: &Global) {
             sleep_until_woken(global);
             idle = 1;
         }
-        std::thread::sleep(if pending { RETRY } else { TICK });
+        pause(if pending { RETRY } else { TICK });
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, whose whole work is to wait for the next tick")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 fn sleep_until_woken(global: &Global) {

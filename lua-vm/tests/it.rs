@@ -1,4 +1,5 @@
 //! The VM as a host sees it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not in #[test] functions")]
 #[path = "it/basics.rs"]
 mod basics;
 #[path = "it/bounded.rs"]

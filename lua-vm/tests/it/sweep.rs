@@ -63,7 +63,7 @@ fn sweep(trusted: bool, after: impl Fn(u64)) {
             completed += 1;
             // Traces are compiled meanwhile, which changes what is allocated: several in a row met no failure.
             if completed > 3 {
-                assert!(n > 100, "only {n} allocations");
+                assert!(n > 60, "only {n} allocations");
                 return;
             }
         }
