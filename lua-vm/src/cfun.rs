@@ -16,6 +16,7 @@ use std::ffi::{CStr, c_char, c_int};
 pub(crate) fn functions<H: Host>() -> Vec<(&'static CStr, lua_CFunction)> {
     vec![
         (c"host_yield", host_yield),
+        (c"cjson_open", crate::cjson::open),
         (c"module_source", module_source),
         (c"load_source", loader::load_source),
         (c"find_plain", find::find_plain),

@@ -26,6 +26,7 @@
 //! - FFI functions do not touch the Lua state.
 mod alloc;
 mod cfun;
+mod cjson;
 mod ctx;
 mod error;
 mod host;
