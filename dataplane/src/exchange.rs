@@ -30,6 +30,46 @@ pub struct Conn {
     pub tls: Option<TlsInfo>,
     /// Counts connections of the process; `ngx.var.connection`.
     pub serial: u64,
+    /// The peer's IP address as text: written into every request, printed once.
+    pub peer_text: AddressText,
+}
+
+/// An IP address as text, without an allocation.
+#[derive(Clone, Copy)]
+pub struct AddressText {
+    bytes: [u8; 45],
+    len: u8,
+}
+
+impl AddressText {
+    /// Prints an address.
+    pub fn new(ip: std::net::IpAddr) -> Self {
+        use std::io::Write;
+        let mut bytes = [0; 45];
+        let mut rest = &mut bytes[..];
+        // 45 bytes hold the longest form there is.
+        let _ = write!(rest, "{ip}");
+        let len = 45 - rest.len();
+        Self { bytes, len: len as u8 }
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl std::fmt::Debug for AddressText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
+impl Conn {
+    /// The facts of an accepted connection.
+    pub fn new(peer: SocketAddr, local: SocketAddr, tls: Option<TlsInfo>, serial: u64) -> Self {
+        Self { peer, local, tls, serial, peer_text: AddressText::new(peer.ip().to_canonical()) }
+    }
 }
 
 /// Facts of a TLS session.
@@ -61,6 +101,8 @@ pub struct Exchange {
     pub route: Option<Arc<CompiledRoute>>,
     /// Tries of upstreams, for variables and the log.
     pub tries: Vec<Try>,
+    /// The upstream's head while it is passed on; kept for its buffers.
+    pub upstream_head: http1::ResponseHead,
     /// Where this request came in.
     pub started: Instant,
     /// What the scripts of this request share with their host.
@@ -164,6 +206,7 @@ impl Exchange {
             out: Out::default(),
             route: None,
             tries: Vec::new(),
+            upstream_head: http1::ResponseHead::default(),
             started,
             lua: LuaState::default(),
         })
@@ -172,7 +215,7 @@ impl Exchange {
     /// An exchange for a timer or an init phase.
     pub fn fake(worker: Rc<Worker>) -> Box<Self> {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let conn = Rc::new(Conn { peer: nowhere, local: nowhere, tls: None, serial: 0 });
+        let conn = Rc::new(Conn::new(nowhere, nowhere, None, 0));
         let mut exchange = Self::new(worker, conn);
         exchange.real = false;
         exchange

@@ -88,7 +88,7 @@ async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, acceptor: O
     let _ = tcp.set_nodelay(true);
     let Ok(local) = tcp.local_addr() else { return };
     match acceptor {
-        None => plain(worker, tcp, Conn { peer, local, tls: None, serial: serial() }).await,
+        None => plain(worker, tcp, Conn::new(peer, local, None, serial())).await,
         // Boxed: the handshake's state is large, and a plain connection's task must not be.
         Some(acceptor) => Box::pin(secure(worker, tcp, peer, local, acceptor)).await,
     }
@@ -132,7 +132,7 @@ async fn secure(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, local: Soc
         },
         cipher: session.negotiated_cipher_suite().map_or_else(String::new, |s| format!("{:?}", s.suite())),
     };
-    let conn = Rc::new(Conn { peer, local, tls: Some(info), serial: serial() });
+    let conn = Rc::new(Conn::new(peer, local, Some(info), serial()));
     if http2 {
         h2::serve(worker, tls, conn).await;
     } else {

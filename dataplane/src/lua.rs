@@ -49,6 +49,8 @@ pub enum Exit {
 /// What the scripts of a request share with their host.
 #[derive(Default)]
 pub struct LuaState {
+    /// Anything below was set: scripts ran, or variables were declared.
+    pub used: bool,
     /// The VMs that this request has used, each with the request's session in it; kept to the request's end.
     pub sessions: Vec<vms::RequestVm>,
     /// The phase that runs; none: no script runs.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http1::{Limits, ResponseHead};
+use http1::Limits;
 
 use crate::downstream::Client;
 use crate::error::{Error, Kind, Result};
@@ -102,10 +102,9 @@ async fn attempt(
     let (mut up, key, _reused) = connect::connect(ex, upstream, address, timeout).await?;
     this_try(ex).connect_time = Some(started.elapsed().as_secs_f64());
     begin(ex, route, &mut up, source);
-    let mut head = ResponseHead::default();
+    let mut head = std::mem::take(&mut ex.upstream_head);
     let mut transfer = Transfer::new(source);
-    let result = transfer.until_head(ex, client, &mut up, &mut head).await;
-    if let Err(mut error) = result {
+    if let Err(mut error) = transfer.until_head(ex, client, &mut up, &mut head).await {
         error.retry &= !up.sent_any() || ex.req.head.method.is_idempotent();
         return Err(error);
     }
@@ -116,6 +115,7 @@ async fn attempt(
         return respond::tunnel(ex, client, up, head, Duration::from_millis(route.policy.read_timeout_ms)).await;
     }
     let plain = respond::start(ex, &mut head)?;
+    ex.upstream_head = head;
     let result = transfer.to_end(ex, client, &mut up, plain).await;
     let took = started.elapsed().as_secs_f64();
     this_try(ex).response_time = Some(took);

@@ -114,14 +114,24 @@ fn queue_head(ex: &mut Exchange) {
     if let Some(value) = resp.headers.get(b"content-length") {
         resp.content_length = std::str::from_utf8(value).ok().and_then(|v| v.trim().parse().ok());
     }
-    resp.headers.remove(b"content-length");
-    resp.headers.remove(b"transfer-encoding");
-    resp.headers.remove(b"connection");
-    resp.headers.remove(b"keep-alive");
+    if resp.headers.iter().any(|(name, _)| is_framing(name)) {
+        resp.headers.retain(|name, _| !is_framing(name));
+    }
     let queued = ex.out.queued();
     ex.out.head(status, resp.reason.as_deref(), &mut resp.headers, resp.content_length, bodyless);
     resp.head_bytes = (ex.out.queued() - queued) as u64;
     resp.head_sent = true;
+}
+
+/// Headers that `Out` writes.
+fn is_framing(name: &[u8]) -> bool {
+    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        10 => is(b"connection") || is(b"keep-alive"),
+        14 => is(b"content-length"),
+        17 => is(b"transfer-encoding"),
+        _ => false,
+    }
 }
 
 /// Server, Date, and a Content-Type for what is made here.
@@ -149,7 +159,7 @@ thread_local! {
 }
 
 /// The current date, formatted once a second.
-fn with_date(use_it: impl FnOnce(&[u8])) {
+pub fn with_date(use_it: impl FnOnce(&[u8])) {
     let now = SystemTime::now();
     let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     DATE.with_borrow_mut(|(at, text)| {

@@ -181,7 +181,7 @@ async fn housekeeping(worker: Rc<crate::worker::Worker>) {
     let mut commits = worker.shared.commits.subscribe();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut later = false;
+    let (mut later, mut drained) = (false, false);
     loop {
         let refresh = tokio::select! {
             changed = commits.changed() => match changed {
@@ -189,6 +189,11 @@ async fn housekeeping(worker: Rc<crate::worker::Worker>) {
                 Err(_) => return,
             },
             _ = tick.tick() => later,
+            () = worker.drained(), if !drained => {
+                drained = true;
+                worker.idle.wake();
+                false
+            }
         };
         crate::access_log::flush();
         if refresh {

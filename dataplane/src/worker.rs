@@ -75,6 +75,8 @@ pub struct Worker {
     pub buffers: Buffers,
     /// Spare exchanges.
     pub exchanges: Exchanges,
+    /// Connections that wait for a request.
+    pub idle: Idle,
     stage: tokio::sync::watch::Receiver<Stage>,
     connections: Rc<Cell<usize>>,
     table: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
@@ -94,6 +96,7 @@ impl Worker {
             dict_slots: crate::lua::host::Slots::default(),
             buffers: Buffers::default(),
             exchanges: Exchanges::default(),
+            idle: Idle::default(),
             stage,
             connections: Rc::default(),
             table,
@@ -154,7 +157,13 @@ impl Worker {
 
     /// 32 hexadecimal digits, as nginx's `$request_id`.
     pub fn random_id(&self) -> String {
-        format!("{:016x}{:016x}", self.random(), self.random())
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut id = String::with_capacity(32);
+        for _ in 0..2 {
+            let bits = self.random();
+            id.extend((0..16).rev().map(|i| char::from(DIGITS[(bits >> (4 * i)) as usize & 15])));
+        }
+        id
     }
 }
 
@@ -168,5 +177,27 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.connections.set(self.connections.get() - 1);
         self.shared.metrics.connection_closed();
+    }
+}
+
+/// Connections that wait for a request, so that they can be woken to end. A waker in a slab costs an idle connection
+/// far less than a future that waits for the end.
+#[derive(Default)]
+pub struct Idle(RefCell<slab::Slab<std::task::Waker>>);
+
+impl Idle {
+    /// Remembers a task; the number is for [`Self::remove`].
+    pub fn insert(&self, waker: std::task::Waker) -> usize {
+        self.0.borrow_mut().insert(waker)
+    }
+
+    /// Forgets a task.
+    pub fn remove(&self, number: usize) {
+        self.0.borrow_mut().remove(number);
+    }
+
+    /// Wakes all.
+    pub fn wake(&self) {
+        self.0.borrow().iter().for_each(|(_, waker)| waker.wake_by_ref());
     }
 }

@@ -81,18 +81,22 @@ impl Connection {
             if self.requests == 0 { http.client_header_timeout_ms } else { http.keepalive_timeout_ms }
         });
         self.deadline.set(Duration::from_millis(timeout));
-        let drained = worker.drained();
-        tokio::pin!(drained);
-        poll_fn(|cx| {
+        let mut registered = None;
+        let more = poll_fn(|cx| {
             if self.io.tcp().poll_read_ready(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            if self.deadline.poll(cx).is_ready() || drained.as_mut().poll(cx).is_ready() {
+            if worker.is_draining() || self.deadline.poll(cx).is_ready() {
                 return Poll::Ready(false);
             }
+            registered.get_or_insert_with(|| worker.idle.insert(cx.waker().clone()));
             Poll::Pending
         })
-        .await
+        .await;
+        if let Some(number) = registered {
+            worker.idle.remove(number);
+        }
+        more
     }
 
     /// Serves requests until none is waiting.

@@ -122,27 +122,52 @@ impl H1Out {
         self.written = 0;
     }
 
-    fn head(&mut self, status: u16, reason: Option<&[u8]>, headers: &mut Headers, length: Option<u64>, bodyless: bool) {
+    fn head(&mut self, status: u16, reason: Option<&[u8]>, headers: &Headers, length: Option<u64>, bodyless: bool) {
+        self.status_line(status, reason.unwrap_or_else(|| http1::reason_phrase(status)));
+        for (name, value) in headers.iter() {
+            self.line(name, value);
+        }
+        self.framing(status, length, bodyless);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// The first line of a response.
+    pub fn status_line(&mut self, status: u16, reason: &[u8]) {
+        self.bytes.extend_from_slice(b"HTTP/1.1 ");
+        self.bytes.extend_from_slice(decimal(u64::from(status), &mut [0; 20]));
+        self.bytes.push(b' ');
+        // Scripts can set one; a line end in it would start a header.
+        self.bytes.extend(reason.iter().filter(|b| !matches!(b, b'\r' | b'\n' | 0)));
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// A header. `Headers` holds nothing that would end the line.
+    pub fn line(&mut self, name: &[u8], value: &[u8]) {
+        self.bytes.reserve(name.len() + value.len() + 4);
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// How the body ends, and whether the connection lives on.
+    pub fn framing(&mut self, status: u16, length: Option<u64>, bodyless: bool) {
         self.chunked = false;
         match length {
             Some(_) if no_length(status) => {}
-            Some(length) => {
-                let mut digits = [0; 20];
-                headers.push(b"Content-Length", decimal(length, &mut digits));
-            }
+            Some(length) => self.line(b"Content-Length", decimal(length, &mut [0; 20])),
             None if bodyless => {}
             None if self.version == Version::Http11 => {
-                headers.push(b"Transfer-Encoding", b"chunked");
+                self.line(b"Transfer-Encoding", b"chunked");
                 self.chunked = true;
             }
             None => self.keep_alive = false,
         }
         match (self.keep_alive, self.version) {
-            (false, _) => headers.push(b"Connection", b"close"),
-            (true, Version::Http10) => headers.push(b"Connection", b"keep-alive"),
+            (false, _) => self.line(b"Connection", b"close"),
+            (true, Version::Http10) => self.line(b"Connection", b"keep-alive"),
             (true, Version::Http11) => {}
         }
-        http1::encode_response(&mut self.bytes, Version::Http11, status, reason, headers);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::{Conn, Exchange, Out, Request, Response};
+use super::{Conn, Exchange, Out, Request, RequestBody, Response};
 use crate::lua::LuaState;
 use crate::worker::Worker;
 
@@ -58,25 +58,25 @@ impl Exchange {
         }
         self.route = None;
         self.tries.clear();
-        let scratch = std::mem::take(&mut self.lua.scratch);
-        self.lua = LuaState::default();
-        self.lua.scratch = scratch;
+        if self.lua.used {
+            let scratch = std::mem::take(&mut self.lua.scratch);
+            self.lua = LuaState { scratch, ..LuaState::default() };
+        }
     }
 }
 
 impl Request {
+    /// Field by field: moving the whole out and in again would copy a kilobyte for each request.
     fn clean(&mut self) {
-        let fresh = Self::new(self.client, self.scheme);
-        let old = std::mem::replace(self, fresh);
-        self.head = old.head;
-        self.host = old.host;
-        self.path = old.path;
-        self.matched = old.matched;
-        self.raw_head = old.raw_head;
         self.host.clear();
-        self.path.clear();
         self.matched.clear();
+        self.path.clear();
         self.raw_head.clear();
+        (self.normalised, self.path_changed, self.args_changed, self.http2) = (false, false, false, false);
+        self.args = None;
+        self.id = None;
+        self.head_bytes = 0;
+        self.body = RequestBody::default();
     }
 }
 

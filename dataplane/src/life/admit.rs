@@ -100,6 +100,7 @@ pub(super) fn route(ex: &mut Exchange) -> Result<Arc<CompiledRoute>> {
     let found = ex.worker.snapshot(|s| s.router.find(&ex.req.host, &ex.req.matched).map(|found| found.value.clone()));
     let route = found.ok_or_else(|| Error::new(Kind::NoRoute, "no route"))?;
     for (name, value) in &route.plan.variables {
+        ex.lua.used = true;
         ex.lua.vars.push((name.clone(), Some(value.clone())));
     }
     ex.route = Some(route.clone());

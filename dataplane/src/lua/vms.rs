@@ -74,6 +74,7 @@ pub struct Prepared {
 
 /// Finds or makes what a step needs.
 pub fn prepare(ex: &mut Exchange, step: &Step) -> Result<Prepared, ScriptError> {
+    ex.lua.used = true;
     let scope = &step.used.scope;
     let at = match ex.lua.sessions.iter().position(|s| s.vm.spec.scope == *scope) {
         Some(at) => at,

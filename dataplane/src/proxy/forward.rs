@@ -2,11 +2,10 @@
 //! sends them.
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use http1::{Framing, Headers};
 
-use crate::exchange::Exchange;
+use crate::exchange::{AddressText, Exchange};
 use crate::exchange::out::decimal;
 use crate::upstream::{h1, h2};
 
@@ -54,8 +53,13 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
     let sent = &req.head.headers;
     emit(b"Host", req.head.authority.as_deref().or_else(|| sent.get(b"host")).unwrap_or(req.host.as_bytes()));
     emit(b"X-Request-ID", req.id.as_deref().unwrap_or_default().as_bytes());
-    let mut ip = [0; 48];
-    let ip = print(&mut ip, req.client.ip());
+    let other;
+    let ip = if req.client == ex.conn.peer {
+        ex.conn.peer_text.as_bytes()
+    } else {
+        other = AddressText::new(req.client.ip());
+        other.as_bytes()
+    };
     emit(b"X-Real-IP", ip);
     let trusted = ex.worker.snapshot(|s| {
         let http = &s.settings.http;
@@ -65,8 +69,7 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
         Some(list) if trusted => {
             let mut both = list.to_vec();
             both.extend_from_slice(b", ");
-            let mut peer = [0; 48];
-            both.extend_from_slice(print(&mut peer, ex.conn.peer.ip()));
+            both.extend_from_slice(ex.conn.peer_text.as_bytes());
             emit(b"X-Forwarded-For", &both);
         }
         Some(list) => {
@@ -89,14 +92,6 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
             emit(name, value);
         }
     }
-}
-
-fn print(buf: &mut [u8; 48], what: impl std::fmt::Display) -> &[u8] {
-    let mut at = &mut buf[..];
-    // An IP address never needs more than 45 bytes.
-    let _ = write!(at, "{what}");
-    let left = at.len();
-    &buf[..buf.len() - left]
 }
 
 /// `Connection` lists further headers of the hop beside the usual words.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use http1::{Framing, ResponseHead};
+use http1::{Framing, Method, ResponseHead};
 
 use crate::downstream::{Client, h1};
 use crate::error::{Error, Kind, Result};
+use crate::exchange::out::decimal;
 use crate::exchange::{Exchange, Out};
 use crate::life::Ended;
 use crate::upstream::Connection;
@@ -25,29 +26,69 @@ fn is_hop(name: &[u8]) -> bool {
 
 /// Takes over the head, runs the header filters, queues it. True: the body passes as it is, no filter looks at it.
 pub(super) fn start(ex: &mut Exchange, head: &mut ResponseHead) -> Result<bool> {
-    let resp = &mut ex.resp;
-    resp.status = head.status;
-    resp.reason = Some(std::mem::take(&mut head.reason));
-    resp.from_upstream = true;
-    resp.content_length = match head.framing {
+    ex.resp.from_upstream = true;
+    ex.resp.status = head.status;
+    let length = match head.framing {
         Framing::Length(n) => Some(n),
-        Framing::None if ex.req.head.method == http1::Method::Head => declared(head),
+        Framing::None if ex.req.is_head() => declared(head),
         Framing::None => Some(0),
         Framing::Chunked | Framing::UntilClose => None,
     };
+    let unseen = ex.route.as_ref().is_some_and(|r| r.plan.is_empty());
+    if unseen && matches!(ex.out, Out::H1(_)) {
+        pass_head(ex, head, length);
+        return Ok(true);
+    }
+    let resp = &mut ex.resp;
+    resp.reason = Some(std::mem::take(&mut head.reason));
     for (name, value) in head.headers.iter() {
         if !is_hop(name) {
             resp.headers.push(name, value);
         }
     }
     // Filters see the length as a header, and clear it to change the body.
-    if let Some(n) = resp.content_length.filter(|_| head.status != 204 && head.status != 304) {
-        resp.headers.push(b"Content-Length", crate::exchange::out::decimal(n, &mut [0; 20]));
+    if let Some(n) = length.filter(|_| head.status != 204 && head.status != 304) {
+        resp.headers.push(b"Content-Length", decimal(n, &mut [0; 20]));
     }
-    resp.content_length = None;
     crate::respond::start(ex).map_err(|e| Error::new(Kind::Script, e.to_string()))?;
     let filtered = ex.route.as_ref().is_some_and(|r| !r.plan.body_filter.is_empty());
     Ok(!filtered)
+}
+
+/// The head of a response that no script sees, straight into the queue.
+fn pass_head(ex: &mut Exchange, head: &ResponseHead, length: Option<u64>) {
+    let Out::H1(out) = &mut ex.out else { return };
+    let status = head.status;
+    ex.resp.header_only = ex.req.head.method == Method::Head || status == 204 || status == 304;
+    ex.resp.head_sent = true;
+    let before = out.bytes.len();
+    out.status_line(status, &head.reason);
+    let (mut server, mut date) = (false, false);
+    for (name, value) in head.headers.iter() {
+        match name.len() {
+            4 => date |= name.eq_ignore_ascii_case(b"date"),
+            6 => server |= name.eq_ignore_ascii_case(b"server"),
+            _ if is_hop(name) => continue,
+            _ => {}
+        }
+        out.line(name, value);
+    }
+    if !server {
+        ex.worker.snapshot(|s| {
+            let name = s.settings.http.server_header.as_bytes();
+            if !name.is_empty() {
+                out.line(b"Server", name);
+            }
+        });
+    }
+    if !date {
+        crate::respond::with_date(|date| out.line(b"Date", date));
+    }
+    let length = length.filter(|_| status != 304);
+    ex.resp.content_length = length.filter(|_| !ex.resp.header_only);
+    out.framing(status, length, ex.resp.header_only);
+    out.bytes.extend_from_slice(b"\r\n");
+    ex.resp.head_bytes = (out.bytes.len() - before) as u64;
 }
 
 /// A HEAD response's Content-Length, which no body follows.

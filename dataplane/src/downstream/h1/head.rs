@@ -24,22 +24,29 @@ impl Connection {
     /// Reads the next head. An idle connection gives up its buffer instead of waiting here for a first byte.
     pub(super) async fn read_head(&mut self, worker: &Rc<Worker>, ex: &mut Exchange) -> Result<Read> {
         let limits = limits(worker);
-        let mut waits = false;
+        let (mut waits, mut seen) = (false, 0);
         loop {
-            if !self.buf.is_empty() {
+            // A line end after the last request's body is nobody's request.
+            if self.buf.bytes() == b"\r\n" {
+                self.buf.consume(2);
+            }
+            let worth = self.buf.is_full() || http1::worth_parsing(self.buf.bytes(), seen);
+            if !self.buf.is_empty() && worth {
+                seen = self.buf.len();
                 let parsed = http1::parse_request(self.buf.bytes(), &limits, &mut ex.req.head).map_err(refusal)?;
                 if let Some(n) = parsed {
                     ex.keep_raw_head(&self.buf.bytes()[..n]);
                     self.buf.consume(n);
                     return Ok(Read::Request);
                 }
-                if !waits {
-                    let timeout = worker.snapshot(|s| s.settings.http.client_header_timeout_ms);
-                    self.deadline.set(Duration::from_millis(timeout));
-                    waits = true;
-                }
             }
-            if !self.buf.make_room(limits.head_bytes + 1) {
+            if !self.buf.is_empty() && !waits {
+                let timeout = worker.snapshot(|s| s.settings.http.client_header_timeout_ms);
+                self.deadline.set(Duration::from_millis(timeout));
+                waits = true;
+            }
+            // Empty lines before the request do not count towards its limit.
+            if !self.buf.make_room(limits.head_bytes + 8) {
                 return Err(Error::new(Kind::HeadTooLarge, "the request's head does not fit"));
             }
             let waiting_for_first = self.buf.is_empty();
