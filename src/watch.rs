@@ -5,6 +5,7 @@
 //! that is being written once its writer has closed it: cut and not yet written, it would read as one without objects.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,8 +23,23 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Watches files and directories.
 pub(crate) struct Watch {
     watcher: RecommendedWatcher,
-    roots: Vec<Root>,
     seen: Arc<Seen>,
+}
+
+/// Between the watcher's thread and ours.
+#[derive(Default)]
+struct Seen {
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+/// The paths, and what was seen of them and not yet told; as they were given, not as the system says them.
+#[derive(Default)]
+struct State {
+    roots: Vec<Root>,
+    changed: BTreeSet<PathBuf>,
+    /// Files that are being written, and since when.
+    open: BTreeMap<PathBuf, Instant>,
 }
 
 /// A path as it was given.
@@ -31,25 +47,17 @@ struct Root {
     given: PathBuf,
     /// The directory that holds the name, without links, and the name.
     name: PathBuf,
-    /// What the name led to when it was last looked at, without links.
-    target: Option<PathBuf>,
+    /// What the name led to when it was last looked at.
+    target: Option<Target>,
 }
 
-/// Between the watcher's thread and ours.
-#[derive(Default)]
-struct Seen {
-    events: Mutex<Events>,
-    wake: Notify,
-}
-
-/// What was seen and not yet told; paths as the system says them.
-#[derive(Default)]
-struct Events {
-    changed: BTreeSet<PathBuf>,
-    /// Files that are being written, and since when.
-    open: BTreeMap<PathBuf, Instant>,
-    /// The system lost events.
-    everything: bool,
+/// A file or a directory: another one may have the same path later.
+#[derive(Clone, Debug, PartialEq)]
+struct Target {
+    /// Without links.
+    path: PathBuf,
+    device: u64,
+    inode: u64,
 }
 
 impl Watch {
@@ -58,15 +66,19 @@ impl Watch {
         let seen: Arc<Seen> = Arc::default();
         let shared = seen.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            match event {
-                Ok(event) => shared.events().note(event),
-                Err(_) => shared.events().everything = true,
+            let is_ours = match event {
+                Ok(event) => shared.state().note(event),
+                Err(_) => shared.state().note_all(),
+            };
+            // A busy directory beside ours must not keep us waiting for quiet.
+            if is_ours {
+                shared.wake.notify_one();
             }
-            shared.wake.notify_one();
         })?;
-        let roots = paths.iter().map(|path| Root::new(path)).collect::<anyhow::Result<_>>()?;
-        let mut watch = Self { watcher, roots, seen };
+        seen.state().roots = paths.iter().map(|path| Root::new(path)).collect::<anyhow::Result<_>>()?;
+        let mut watch = Self { watcher, seen };
         watch.follow()?;
+        watch.seen.state().changed.clear();
         Ok(watch)
     }
 
@@ -76,12 +88,8 @@ impl Watch {
             self.wake().await;
             let start = Instant::now();
             while start.elapsed() < PATIENCE && tokio::time::timeout(QUIET, self.seen.wake.notified()).await.is_ok() {}
-            let events = self.seen.events().take_settled();
-            let mut changed: BTreeSet<PathBuf> = events.changed.iter().filter_map(|path| self.given(path)).collect();
-            if events.everything {
-                changed.extend(self.roots.iter().map(|root| root.given.clone()));
-            }
-            changed.extend(self.follow()?);
+            self.follow()?;
+            let changed = self.seen.state().take_settled();
             if !changed.is_empty() {
                 return Ok(changed.into_iter().collect());
             }
@@ -89,45 +97,65 @@ impl Watch {
     }
 
     async fn wake(&self) {
-        let is_open = !self.seen.events().open.is_empty();
-        if is_open {
-            // Whether an event comes or not, the file is looked at.
+        let is_waiting = {
+            let state = self.seen.state();
+            !state.open.is_empty() || state.roots.iter().any(|root| root.target.is_none())
+        };
+        if is_waiting {
+            // Whether an event comes or not, what is open or missing is looked at.
             let _ = tokio::time::timeout(PATIENCE, self.seen.wake.notified()).await;
         } else {
             self.seen.wake.notified().await;
         }
     }
 
-    /// A path that the system names, as it was given; none when nothing that we read is there.
-    fn given(&self, path: &Path) -> Option<PathBuf> {
-        self.roots.iter().find_map(|root| root.given(path))
+    /// Watches what the paths lead to now; those that lead elsewhere than before have changed.
+    fn follow(&mut self) -> anyhow::Result<()> {
+        let moved: Vec<(usize, PathBuf, Option<Target>)> = {
+            let state = self.seen.state();
+            let now = state.roots.iter().enumerate().map(|(i, root)| (i, root.name.clone(), Target::of(&root.given)));
+            now.filter(|(i, _, target)| state.roots[*i].target != *target).collect()
+        };
+        for (i, name, target) in moved {
+            if let Some(target) = &target {
+                self.watch(&name, target)?;
+            }
+            let mut state = self.seen.state();
+            let given = state.roots[i].given.clone();
+            state.roots[i].target = target;
+            state.changed.insert(given);
+        }
+        Ok(())
     }
 
-    /// Watches what the paths lead to now. Returns those that lead elsewhere than before.
-    fn follow(&mut self) -> anyhow::Result<Vec<PathBuf>> {
-        let mut moved = Vec::new();
-        for root in &mut self.roots {
-            let target = root.given.canonicalize().ok();
-            if root.target == target && target.is_some() {
-                continue;
-            }
-            // The directory that holds the name tells when the name is given to something else.
-            let directory = root.name.parent().context("a path has a parent")?;
-            self.watcher.watch(directory, RecursiveMode::NonRecursive)?;
-            if let Some(new) = &target {
-                let (watched, mode) = match new.parent() {
-                    Some(parent) if new.is_file() => (parent, RecursiveMode::NonRecursive),
-                    _ => (new.as_path(), RecursiveMode::Recursive),
-                };
-                self.watcher.watch(watched, mode).with_context(|| format!("cannot watch {}", watched.display()))?;
-            }
-            if root.target != target {
-                root.target = target;
-                moved.push(root.given.clone());
-            }
+    fn watch(&mut self, name: &Path, target: &Target) -> anyhow::Result<()> {
+        let mut watched = vec![(target.path.as_path(), RecursiveMode::Recursive)];
+        if target.path.is_file() {
+            // A file that is replaced is another file: its directory tells.
+            watched[0] = (parent(&target.path), RecursiveMode::NonRecursive);
         }
-        Ok(moved)
+        if name != target.path {
+            // The directory that holds a link tells when it leads elsewhere.
+            watched.push((parent(name), RecursiveMode::NonRecursive));
+        }
+        for (path, mode) in watched {
+            self.watcher.watch(path, mode).with_context(|| format!("cannot watch {}", path.display()))?;
+        }
+        Ok(())
     }
+}
+
+impl Target {
+    fn of(path: &Path) -> Option<Self> {
+        let path = path.canonicalize().ok()?;
+        let metadata = path.metadata().ok()?;
+        let inode = if metadata.is_dir() { metadata.ino() } else { 0 };
+        Some(Self { device: metadata.dev(), inode, path })
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
 }
 
 impl Root {
@@ -139,11 +167,12 @@ impl Root {
         Ok(Self { given: path.to_owned(), name, target: None })
     }
 
+    /// A path that the system names, as it was given; none when nothing that we read is there.
     fn given(&self, path: &Path) -> Option<PathBuf> {
         if path == self.name {
             return Some(self.given.clone());
         }
-        let below = path.strip_prefix(self.target.as_ref()?).ok()?;
+        let below = path.strip_prefix(&self.target.as_ref()?.path).ok()?;
         let mut names = below.components().filter_map(|c| match c {
             Component::Normal(name) => Some(name.as_encoded_bytes()),
             _ => None,
@@ -160,47 +189,62 @@ impl Root {
 }
 
 impl Seen {
-    fn events(&self) -> MutexGuard<'_, Events> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Events {
-    fn note(&mut self, event: Event) {
-        self.everything |= event.need_rescan();
-        match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Remove(_) => self.settle(event.paths),
-            EventKind::Access(_) => {}
-            // Linux tells when a writer closes its file; elsewhere a write is all there is.
-            EventKind::Modify(ModifyKind::Data(_)) if cfg!(target_os = "linux") => {
-                for path in event.paths {
-                    self.open.entry(path).or_insert_with(Instant::now);
-                }
-            }
-            EventKind::Modify(ModifyKind::Name(_)) => self.settle(event.paths),
-            _ => self.changed.extend(event.paths),
+impl State {
+    /// Takes an event; whether it says anything about our paths.
+    fn note(&mut self, event: Event) -> bool {
+        if event.need_rescan() {
+            return self.note_all();
         }
+        let mut is_ours = false;
+        for path in event.paths {
+            let Some(path) = self.roots.iter().find_map(|root| root.given(&path)) else { continue };
+            is_ours |= match event.kind {
+                EventKind::Access(AccessKind::Close(AccessMode::Write))
+                | EventKind::Remove(_)
+                | EventKind::Modify(ModifyKind::Name(_)) => {
+                    self.open.remove(&path);
+                    self.changed.insert(path);
+                    true
+                }
+                EventKind::Access(_) => false,
+                // Linux tells when a writer closes its file; elsewhere a write is all there is.
+                EventKind::Modify(ModifyKind::Data(_)) if cfg!(target_os = "linux") => {
+                    self.open.entry(path).or_insert_with(Instant::now);
+                    true
+                }
+                _ => {
+                    self.changed.insert(path);
+                    true
+                }
+            };
+        }
+        is_ours
     }
 
-    fn settle(&mut self, paths: Vec<PathBuf>) {
-        for path in paths {
-            self.open.remove(&path);
-            self.changed.insert(path);
-        }
+    /// The system lost events.
+    fn note_all(&mut self) -> bool {
+        let all: Vec<PathBuf> = self.roots.iter().map(|root| root.given.clone()).collect();
+        self.changed.extend(all);
+        true
     }
 
     /// Takes what changed, but for files that are being written.
-    fn take_settled(&mut self) -> Self {
-        let mut taken = std::mem::take(self);
-        for (path, since) in std::mem::take(&mut taken.open) {
+    fn take_settled(&mut self) -> BTreeSet<PathBuf> {
+        let mut changed = std::mem::take(&mut self.changed);
+        for (path, since) in std::mem::take(&mut self.open) {
             if since.elapsed() < PATIENCE {
-                taken.changed.remove(&path);
+                changed.remove(&path);
                 self.open.insert(path, since);
             } else {
-                taken.changed.insert(path);
+                changed.insert(path);
             }
         }
-        taken
+        changed
     }
 }
 
@@ -208,11 +252,12 @@ impl Events {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{Root, Watch};
+    use super::{Root, Target, Watch};
 
     #[test]
     fn paths_are_told_as_they_were_given() {
-        let root = Root { given: "conf".into(), name: "/a/conf".into(), target: Some("/b/real".into()) };
+        let target = Some(Target { path: "/b/real".into(), device: 1, inode: 1 });
+        let root = Root { given: "conf".into(), name: "/a/conf".into(), target };
         let check = |path: &str, given: Option<&str>| {
             assert_eq!(root.given(Path::new(path)), given.map(PathBuf::from), "{path}");
         };
@@ -303,6 +348,29 @@ mod tests {
         };
         check(&["link"], elsewhere, &["link"]);
         check(&["link"], |at| write(at.join("conf/a.yaml")), &["link/a.yaml"]);
+    }
+
+    #[test]
+    fn a_directory_that_is_replaced_is_told_and_followed() {
+        let replace = |at: &Path| {
+            std::fs::create_dir(at.join("next")).unwrap();
+            std::fs::rename(at.join("conf"), at.join("old")).unwrap();
+            std::fs::rename(at.join("next"), at.join("conf")).unwrap();
+        };
+        check(&["conf"], replace, &["conf"]);
+        let directory = tempfile::tempdir().unwrap();
+        let conf = directory.path().join("conf");
+        std::fs::create_dir(&conf).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut watch = Watch::new(std::slice::from_ref(&conf)).unwrap();
+            std::fs::remove_dir(&conf).unwrap();
+            assert_eq!(watch.changed().await.unwrap(), std::slice::from_ref(&conf));
+            std::fs::create_dir(&conf).unwrap();
+            assert_eq!(watch.changed().await.unwrap(), std::slice::from_ref(&conf));
+            write(conf.join("a.yaml"));
+            assert_eq!(watch.changed().await.unwrap(), [conf.join("a.yaml")]);
+        });
     }
 
     #[test]
