@@ -32,6 +32,10 @@ const DEPTH_MAX: usize = 16;
 pub struct Set {
     roots: Vec<PathBuf>,
     files: BTreeMap<Arc<Path>, File>,
+    /// Who has an object; of several, the first file's holds.
+    holders: BTreeMap<ObjectId, BTreeMap<Arc<Path>, Held>>,
+    /// Lines of fields that problems named, as long as their object stays.
+    lines: BTreeMap<ObjectId, BTreeMap<String, u32>>,
 }
 
 /// A file as it was last read.
@@ -39,8 +43,7 @@ pub struct Set {
 struct File {
     /// Of its text; the same text is not read again.
     hash: Option<Hash>,
-    /// Its objects, with their lines. Of an object that is not valid now, the last version that was.
-    objects: BTreeMap<ObjectId, Held>,
+    objects: BTreeSet<ObjectId>,
     problems: Vec<Problem>,
 }
 
@@ -48,37 +51,48 @@ struct File {
 #[derive(Clone, Debug)]
 struct Held {
     line: u32,
-    /// None: there never was a valid version.
+    /// The last version that was valid; none if there never was one.
     object: Option<Object>,
+}
+
+/// What a reload finds.
+#[derive(Default)]
+struct Found {
+    /// The objects that may have changed, as they were.
+    before: BTreeMap<ObjectId, Option<Object>>,
+    files: BTreeSet<Arc<Path>>,
+    problems: Vec<Problem>,
 }
 
 impl Set {
     /// Reads files and directories. All of their objects, and what is wrong with the files.
     pub fn load(paths: &[PathBuf]) -> (Self, Vec<Update>, Vec<Problem>) {
-        let mut set = Self { roots: paths.to_vec(), files: BTreeMap::new() };
+        let mut set = Self { roots: paths.to_vec(), ..Self::default() };
         let (updates, problems) = set.reload(paths);
         (set, updates, problems)
     }
 
     /// Reads again what may have changed: files, or directories with all that is (and was) in them. What is different,
-    /// and what is wrong with all the files now.
+    /// and what is wrong with all the files now. Costs the files that changed, whatever the number of others.
     pub fn reload(&mut self, changed: &[PathBuf]) -> (Vec<Update>, Vec<Problem>) {
-        let before = self.effective();
-        let mut lost = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut found = Found::default();
         for path in changed {
-            self.collect(path, 0, &mut seen, &mut lost);
+            self.collect(path, 0, &mut found);
         }
-        let gone =
-            self.files.keys().filter(|file| !seen.contains(*file) && changed.iter().any(|c| file.starts_with(c)));
-        for file in gone.cloned().collect::<Vec<_>>() {
+        let is_gone = |file: &&Arc<Path>| !found.files.contains(*file) && changed.iter().any(|c| file.starts_with(c));
+        for file in self.files.keys().filter(is_gone).cloned().collect::<Vec<_>>() {
+            self.forget(&file, &mut found);
             self.files.remove(&file);
         }
-        for path in seen {
-            self.read(&path);
+        for path in std::mem::take(&mut found.files) {
+            self.read(&path, &mut found);
         }
-        let updates = difference(&before, &self.effective());
-        let mut problems = lost;
+        let updates = found.before.into_iter().filter_map(|(id, before)| match (self.effective(&id), before) {
+            (Some(now), before) => (before.as_ref() != Some(now)).then(|| Update::Apply(now.clone())),
+            (None, before) => before.map(|_| Update::Delete(id)),
+        });
+        let updates = updates.collect();
+        let mut problems = found.problems;
         problems.extend(self.files.values().flat_map(|file| file.problems.iter().cloned()));
         problems.extend(self.duplicates());
         (updates, problems)
@@ -90,58 +104,43 @@ impl Set {
     }
 
     /// Puts file and line into problems of objects that the files hold.
-    pub fn locate(&self, problems: &mut [Problem]) {
-        let mut parsed: BTreeMap<&Arc<Path>, Option<Vec<Node>>> = BTreeMap::new();
+    pub fn locate(&mut self, problems: &mut [Problem]) {
+        let mut parsed: BTreeMap<Arc<Path>, Option<Vec<Node>>> = BTreeMap::new();
         for problem in problems.iter_mut().filter(|p| p.source.is_none()) {
-            let Some((path, file, held)) = self.find(&problem.object) else { continue };
-            let nodes = parsed.entry(path).or_insert_with(|| unchanged(path, file));
-            let line = nodes.iter().flatten().find_map(|node| document::line_of(node, held.line, &problem.field));
-            problem.source = Some(Source { file: path.clone(), line: line.unwrap_or(held.line) });
+            let Some(id) = ObjectId::of_reference(&problem.object) else { continue };
+            let Some((path, held)) = self.holders.get(&id).and_then(BTreeMap::first_key_value) else { continue };
+            let known = self.lines.get(&id).and_then(|lines| lines.get(&problem.field));
+            let line = known.copied().unwrap_or_else(|| {
+                let nodes = parsed.entry(path.clone()).or_insert_with(|| unchanged(path, self.files.get(path)?));
+                let found = nodes.iter().flatten().find_map(|node| document::line_of(node, held.line, &problem.field));
+                found.unwrap_or(held.line)
+            });
+            self.lines.entry(id).or_default().insert(problem.field.clone(), line);
+            problem.source = Some(Source { file: path.clone(), line });
         }
     }
 
-    fn find(&self, object: &ObjectRef) -> Option<(&Arc<Path>, &File, &Held)> {
-        self.files.iter().find_map(|(path, file)| {
-            let held = file.objects.iter().find(|(id, _)| id.reference() == *object);
-            held.map(|(_, held)| (path, file, held))
-        })
-    }
-
-    /// What holds: of an object that two files have, the one of the first file.
-    fn effective(&self) -> BTreeMap<ObjectId, Object> {
-        let mut all = BTreeMap::new();
-        for file in self.files.values() {
-            for (id, held) in &file.objects {
-                if let Some(object) = &held.object {
-                    all.entry(id.clone()).or_insert_with(|| object.clone());
-                }
-            }
-        }
-        all
+    /// What holds: of an object that several files have, the version of the first of them that has a valid one.
+    fn effective(&self, id: &ObjectId) -> Option<&Object> {
+        self.holders.get(id)?.values().find_map(|held| held.object.as_ref())
     }
 
     fn duplicates(&self) -> Vec<Problem> {
-        let mut first: BTreeMap<&ObjectId, (&Path, u32)> = BTreeMap::new();
-        let mut problems = Vec::new();
-        for (path, file) in &self.files {
-            for (id, held) in &file.objects {
-                let Some((other, line)) = first.get(id) else {
-                    first.insert(id, (path, held.line));
-                    continue;
-                };
-                problems.push(duplicate(id, &format!("{}:{line}", other.display()), path, held.line));
-            }
-        }
-        problems
+        let several = self.holders.iter().filter(|(_, holders)| holders.len() > 1);
+        let problems = several.flat_map(|(id, holders)| {
+            let first = holders.first_key_value().map_or(String::new(), |(path, held)| place(path, held.line));
+            holders.iter().skip(1).map(move |(path, held)| duplicate(id, &first, path, held.line))
+        });
+        problems.collect()
     }
 
     /// Finds the files under a path.
-    fn collect(&self, path: &Path, depth: usize, seen: &mut BTreeSet<Arc<Path>>, lost: &mut Vec<Problem>) {
+    fn collect(&self, path: &Path, depth: usize, found: &mut Found) {
         if path.is_file() {
             let named = depth == 0 && (self.roots.iter().any(|r| r == path) || self.files.contains_key(path));
             let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
             if named || EXTENSIONS.contains(&extension) {
-                seen.insert(path.into());
+                found.files.insert(path.into());
             }
             return;
         }
@@ -151,7 +150,7 @@ impl Set {
             Err(_) if !self.roots.iter().any(|root| root == path) => return,
             Err(e) => {
                 let message = format!("{} cannot be read: {e}", path.display());
-                lost.push(Problem::error(ObjectRef::none(), "", "FileNotReadable", message));
+                found.problems.push(Problem::error(ObjectRef::none(), "", "FileNotReadable", message));
                 return;
             }
         };
@@ -159,12 +158,12 @@ impl Set {
             // Hidden files: editors' and git's; and `..data` of a mounted ConfigMap, whose links are beside it.
             let is_hidden = entry.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
             if !is_hidden && depth < DEPTH_MAX {
-                self.collect(&entry, depth + 1, seen, lost);
+                self.collect(&entry, depth + 1, found);
             }
         }
     }
 
-    fn read(&mut self, path: &Arc<Path>) {
+    fn read(&mut self, path: &Arc<Path>, found: &mut Found) {
         let file = self.files.entry(path.clone()).or_default();
         let wrong = |line: u32, reason, message| {
             let source = Some(Source { file: path.clone(), line });
@@ -173,6 +172,7 @@ impl Set {
         let text = match text(path) {
             Ok(text) => text,
             Err(e) => {
+                file.hash = None;
                 file.problems = vec![wrong(1, "FileNotReadable", format!("{e}; what it held before stays"))];
                 return;
             }
@@ -183,9 +183,9 @@ impl Set {
         }
         match tree::parse(&text) {
             Ok(nodes) => {
-                let problems = Vec::new();
-                let old = std::mem::replace(file, File { hash: Some(hash), objects: BTreeMap::new(), problems });
-                file.take(path, &nodes, &old);
+                let old = self.forget(path, found);
+                self.take(path, &nodes, &old, found);
+                self.files.entry(path.clone()).or_default().hash = Some(hash);
             }
             Err(e) => {
                 file.hash = None;
@@ -194,25 +194,70 @@ impl Set {
             }
         }
     }
-}
 
-impl File {
-    /// Takes the objects of a file's documents.
-    fn take(&mut self, path: &Arc<Path>, nodes: &[Node], old: &Self) {
-        for node in nodes.iter().flat_map(document::items) {
-            let Document { line, id, object, problems } = document::read(node);
-            let source = |line| Some(Source { file: path.clone(), line });
-            self.problems.extend(problems.into_iter().map(|(line, p)| Problem { source: source(line), ..p }));
-            let Some(id) = id else { continue };
-            if let Some(first) = self.objects.get(&id) {
-                let place = format!("line {} of the same file", first.line);
-                self.problems.push(duplicate(&id, &place, path, line));
-                continue;
+    /// Takes a file's objects out, and returns them.
+    fn forget(&mut self, path: &Arc<Path>, found: &mut Found) -> BTreeMap<ObjectId, Held> {
+        let Some(file) = self.files.get_mut(path) else { return BTreeMap::new() };
+        let mut old = BTreeMap::new();
+        file.problems.clear();
+        for id in std::mem::take(&mut file.objects) {
+            self.remember(&id, found);
+            self.lines.remove(&id);
+            let Some(holders) = self.holders.get_mut(&id) else { continue };
+            let held = holders.remove(path);
+            if holders.is_empty() {
+                self.holders.remove(&id);
             }
-            let object = object.or_else(|| old.objects.get(&id).and_then(|held| held.object.clone()));
-            self.objects.insert(id, Held { line, object });
+            old.extend(held.map(|held| (id, held)));
+        }
+        old
+    }
+
+    /// Notes how an object was before the reload.
+    fn remember(&self, id: &ObjectId, found: &mut Found) {
+        if !found.before.contains_key(id) {
+            found.before.insert(id.clone(), self.effective(id).cloned());
         }
     }
+
+    /// Takes the objects of a file's documents.
+    fn take(&mut self, path: &Arc<Path>, nodes: &[Node], old: &BTreeMap<ObjectId, Held>, found: &mut Found) {
+        let mut problems = Vec::new();
+        for node in nodes.iter().flat_map(document::items) {
+            let Document { line, id, object, problems: own } = document::read(node);
+            let source = |line| Some(Source { file: path.clone(), line });
+            problems.extend(own.into_iter().map(|(line, p)| Problem { source: source(line), ..p }));
+            let Some(id) = id else { continue };
+            self.remember(&id, found);
+            let holders = self.holders.entry(id.clone()).or_default();
+            if let Some(first) = holders.get(path) {
+                problems.push(duplicate(&id, &place(path, first.line), path, line));
+                continue;
+            }
+            let object = object.or_else(|| old.get(&id).and_then(|held| held.object.clone()));
+            holders.insert(path.clone(), Held { line, object });
+            self.files.entry(path.clone()).or_default().objects.insert(id);
+        }
+        self.files.entry(path.clone()).or_default().problems = problems;
+    }
+}
+
+/// Reads the objects of a text as of a file without a name: what is valid, and what is wrong with the rest.
+pub fn read_text(text: &str) -> (Vec<Object>, Vec<Problem>) {
+    let nodes = match tree::parse(text) {
+        Ok(nodes) => nodes,
+        Err(e) => return (Vec::new(), vec![Problem::error(ObjectRef::none(), "", "NotYaml", e.to_string())]),
+    };
+    let (mut objects, mut problems) = (Vec::new(), Vec::new());
+    for document in nodes.iter().flat_map(document::items).map(document::read) {
+        objects.extend(document.object);
+        problems.extend(document.problems.into_iter().map(|(_, problem)| problem));
+    }
+    (objects, problems)
+}
+
+fn place(path: &Path, line: u32) -> String {
+    format!("{}:{line}", path.display())
 }
 
 fn duplicate(id: &ObjectId, first: &str, path: &Arc<Path>, line: u32) -> Problem {
@@ -235,10 +280,4 @@ fn unchanged(path: &Path, file: &File) -> Option<Vec<Node>> {
     let text = text(path).ok()?;
     let is_same = file.hash == Some(Hash::of_bytes(text.as_bytes()));
     is_same.then(|| tree::parse(&text).ok()).flatten()
-}
-
-fn difference(before: &BTreeMap<ObjectId, Object>, after: &BTreeMap<ObjectId, Object>) -> Vec<Update> {
-    let gone = before.keys().filter(|id| !after.contains_key(*id)).map(|id| Update::Delete(id.clone()));
-    let set = after.iter().filter(|(id, object)| before.get(*id) != Some(*object));
-    gone.chain(set.map(|(_, object)| Update::Apply(object.clone()))).collect()
 }

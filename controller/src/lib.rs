@@ -10,10 +10,14 @@
 //! - [`translate`]: one function per section of the table
 //! - [`table`]: the published table, which follows the store
 //! - [`standalone`]: files in, commits out
+//! - [`check`]: everything that is wrong with files
+//! - [`explain`]: what happens to a request, and why
 #![forbid(unsafe_code)]
 
 pub mod annotations;
+pub mod check;
 pub mod crd;
+pub mod explain;
 pub mod files;
 pub mod lua_syntax;
 pub mod problem;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use routing::{Change, Commit};
 
 use crate::files::Set;
-use crate::problem::{Problem, Severity};
+use crate::problem::Problem;
 use crate::table::Translator;
 use crate::translate::Options;
 
@@ -68,10 +68,5 @@ impl Standalone {
         problems.sort_by(|a, b| (&a.source, a.severity, a).cmp(&(&b.source, b.severity, b)));
         problems.dedup();
         std::mem::replace(&mut self.problems, problems)
-    }
-
-    /// Whether nothing is worse than a warning.
-    pub fn is_fine(&self) -> bool {
-        self.problems.iter().all(|p| p.severity == Severity::Warning)
     }
 }

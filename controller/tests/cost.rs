@@ -1,4 +1,9 @@
 //! What a change costs: the keys that are derived for it, among a thousand Ingresses that share a host.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test they are how it fails; clippy knows only `#[test]` functions"
+)]
 
 use controller::Translator;
 use controller::store::{Object, Update, convert};

@@ -1,5 +1,10 @@
 //! Translation as pairs of files: `golden/CASE.in.yaml` is what people write, `golden/CASE.out.yaml` the table and the
 //! problems that come of it. `UPDATE_GOLDEN=1` writes the second kind anew: read the difference before committing it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test they are how it fails; clippy knows only `#[test]` functions"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

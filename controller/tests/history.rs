@@ -1,4 +1,9 @@
 //! After any history of changes the table is what it would be if it were built from nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test they are how it fails; clippy knows only `#[test]` functions"
+)]
 
 mod history {
     pub(crate) mod objects;

@@ -21,22 +21,15 @@ pub(super) fn is_dns_label(text: &str) -> bool {
     (1..=63).contains(&text.len()) && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-/// RFC 1123's subdomain: what most objects are called.
+/// RFC 1123's subdomain: what most objects are called. Only the whole name has a bound.
 pub(super) fn is_object_name(text: &str) -> bool {
-    // The API server bounds the whole name, not its labels.
+    let is_end = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let is_label = |label: &str| {
-        !label.is_empty() && label.split_at_checked(63).map_or(is_dns_label(label), |_| is_long_label(label))
+        let bytes = label.as_bytes();
+        let is_inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+        is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().all(is_inner)
     };
     text.len() <= 253 && text.split('.').all(is_label)
-}
-
-fn is_long_label(label: &str) -> bool {
-    label
-        .as_bytes()
-        .chunks(60)
-        .all(|part| part.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-'))
-        && !label.starts_with('-')
-        && !label.ends_with('-')
 }
 
 pub(super) fn ingress(ingress: &Ingress, wrong: &mut Wrong) {
@@ -232,16 +225,15 @@ pub(super) fn service(service: &Service, wrong: &mut Wrong) {
 
 pub(super) fn endpoint_slice(slice: &EndpointSlice, wrong: &mut Wrong) {
     for (index, endpoint) in slice.endpoints.iter().flatten().enumerate() {
-        let at = format!("spec.endpoints[{index}]").replacen("spec.", "", 1);
+        let at = format!("endpoints[{index}]");
         let Some(address) = endpoint.addresses.first() else {
             wrong.push((format!("{at}.addresses"), "is empty; give one address".into()));
             continue;
         };
-        let is_of_type = match (slice.address_type.as_str(), address.parse()) {
-            ("IPv4", Ok(IpAddr::V4(_))) | ("IPv6", Ok(IpAddr::V6(_))) => true,
-            ("FQDN", _) => true,
-            _ => false,
-        };
+        let is_of_type = matches!(
+            (slice.address_type.as_str(), address.parse()),
+            ("IPv4", Ok(IpAddr::V4(_))) | ("IPv6", Ok(IpAddr::V6(_))) | ("FQDN", _)
+        );
         if !is_of_type {
             let message = format!("{address:?} is not an address of type {:?}", slice.address_type);
             wrong.push((format!("{at}.addresses[0]"), message));

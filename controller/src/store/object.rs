@@ -9,7 +9,9 @@ use routing::value::Certificate;
 use routing::{ObjectName, PrivateBytes};
 
 use crate::annotations::{AnnotationProblem, Annotations};
-use crate::crd::{AllowedNamespaces, FieldProblem, ClusterLuaPluginSpec, LuaPluginSpec, MoongateConfigSpec, PluginSpec};
+use crate::crd::{
+    AllowedNamespaces, ClusterLuaPluginSpec, FieldProblem, LuaPluginSpec, MoongateConfigSpec, PluginSpec,
+};
 use crate::problem::ObjectRef;
 use crate::schema::{Schema, SchemaProblem};
 
@@ -91,6 +93,12 @@ impl ObjectId {
     /// An object of a kind.
     pub fn new(kind: Kind, name: ObjectName) -> Self {
         Self { kind, name }
+    }
+
+    /// The object that a problem is about, if it is of a kind that is read.
+    pub fn of_reference(reference: &ObjectRef) -> Option<Self> {
+        let (kind, ..) = Kind::ALL.iter().find(|(_, name, _)| *name == reference.kind)?;
+        Some(Self::new(*kind, ObjectName::new(&reference.namespace, &reference.name)))
     }
 
     /// For problems.
