@@ -95,7 +95,7 @@ endpoints:
 - addresses: [127.0.0.1]
 ports:
 - name: http
-  port: {port}{protocol}
+  port: {port}
 ",
         );
     }

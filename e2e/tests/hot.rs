@@ -81,8 +81,11 @@ impl World {
             3 => {
                 // The route under load itself: its limits change, and other routes of its host come and go.
                 let size = format!("{}k", 100 + version);
-                let annotations =
-                    [("moongate.dev/plugins", "stamp"), ("nginx.ingress.kubernetes.io/proxy-body-size", size.as_str())];
+                let annotations = [
+                    ("moongate.dev/plugins", "stamp"),
+                    ("nginx.ingress.kubernetes.io/proxy-body-size", size.as_str()),
+                    ("nginx.ingress.kubernetes.io/ssl-redirect", "false"),
+                ];
                 let other = ingress("other", HOST, &format!("/v{version}"), "backend", &[]);
                 let main = ingress("shop", HOST, "/", "backend", &annotations);
                 self.manifests.write("route.yaml", &format!("{main}---\n{other}"));
