@@ -14,7 +14,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 /// The functions and their names in `P.C`.
 pub(crate) fn functions<H: Host>() -> Vec<(&'static CStr, lua_CFunction)> {
-    vec![
+    let mut functions: Vec<(&'static CStr, lua_CFunction)> = vec![
         (c"host_yield", host_yield),
         (c"cjson_open", crate::cjson::open),
         (c"module_source", module_source),
@@ -32,7 +32,9 @@ pub(crate) fn functions<H: Host>() -> Vec<(&'static CStr, lua_CFunction)> {
         (c"send_headers", output::send_headers::<H>),
         (c"flush", output::flush::<H>),
         (c"eof", output::eof::<H>),
-    ]
+    ];
+    functions.extend(crate::pattern::FUNCTIONS);
+    functions
 }
 
 /// The VM of a C function.

@@ -1,7 +1,7 @@
 //! `cjson` and `cjson.safe` with the behaviour of OpenResty's fork of lua-cjson (2.1.0.11), as C functions over the
 //! raw Lua API.
 //!
-//! **Memory.** Nothing here has a destructor: buffers are userdata of the VM (`arena`), so that they count against its
+//! **Memory.** Nothing here has a destructor: buffers are userdata of the VM ([`crate::arena`]), so that they count against its
 //! limit, an error anywhere leaks nothing, and a document that grows without end ends at that limit.
 //! **Time.** Both directions are linear, in loops rather than recursive, and ask every [`ASK_EVERY`] values whether the
 //! VM is to be stopped ([`Interrupt`]); then they raise an error, after which the VM's hook stops the script.
@@ -15,7 +15,6 @@
 //! **Wiring**: `C.cjson_open(safe)` (in `cfun::functions`, its first upvalue the VM's core) answers a new module;
 //! `prelude/libs.lua` registers both modules with `require`.
 
-mod arena;
 mod config;
 mod decode;
 mod encode;

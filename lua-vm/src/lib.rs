@@ -25,6 +25,7 @@
 //! - No panic crosses `extern "C"`; nothing with a destructor lives across a call that may raise.
 //! - FFI functions do not touch the Lua state.
 mod alloc;
+mod arena;
 mod cfun;
 mod cjson;
 mod ctx;
@@ -33,6 +34,7 @@ mod host;
 mod interrupt;
 mod limits;
 mod loader;
+mod pattern;
 mod prelude;
 mod regex;
 mod session;

@@ -16,6 +16,7 @@ pub(crate) const FILES: &[File] = &[
     file!("table"),
     file!("coroutine"),
     file!("bounded"),
+    file!("pattern"),
     file!("require"),
     file!("ngx"),
     file!("ngx_var"),

@@ -5,9 +5,9 @@ use std::ffi::{CStr, c_int};
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
-use super::arena::{Arena, Frames};
 use super::config::Config;
 use super::{Patience, STATE, check_one_argument, config, number, place};
+use crate::arena::{Arena, Frames};
 
 /// What comes next in the text.
 #[derive(Clone, Copy)]
@@ -77,14 +77,14 @@ pub(super) unsafe extern "C-unwind" fn decode(l: *mut lua_State) -> c_int {
         }
         lua::luaL_checkstack(l, 16, std::ptr::null());
         let config = config(l);
-        let strings = Arena::take(l, place::BUFFER);
-        let frames = Frames::take(l, place::FRAMES);
+        let strings = Arena::take(l, STATE, place::BUFFER);
+        let frames = Frames::take(l, STATE, place::FRAMES);
         let patience = Patience::new((*config).interrupt);
         let mut decoder = Decoder { l, config, text, at: 0, token_at: 0, strings, frames, patience };
         decoder.document();
         if (*config).keeps_buffer() {
-            decoder.strings.keep(place::BUFFER);
-            decoder.frames.keep(place::FRAMES);
+            decoder.strings.keep(STATE, place::BUFFER);
+            decoder.frames.keep(STATE, place::FRAMES);
         }
     }
     1

@@ -5,10 +5,10 @@ use std::ffi::{CStr, c_int};
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
-use super::arena::{Arena, Frames};
 use super::config::Config;
 use super::number::{self, Text};
 use super::{EMPTY_ARRAY, Patience, STATE, check_one_argument, config, place};
+use crate::arena::{Arena, Frames};
 
 /// A table that is being written. On the Lua stack are the table and, of an object, the key after it.
 #[derive(Clone, Copy)]
@@ -51,8 +51,8 @@ pub(super) unsafe extern "C-unwind" fn encode(l: *mut lua_State) -> c_int {
         check_one_argument(l);
         lua::luaL_checkstack(l, 16, std::ptr::null());
         let config = config(l);
-        let out = Arena::take(l, place::BUFFER);
-        let frames = Frames::take(l, place::FRAMES);
+        let out = Arena::take(l, STATE, place::BUFFER);
+        let frames = Frames::take(l, STATE, place::FRAMES);
         let patience = Patience::new((*config).interrupt);
         let mut encoder = Encoder { l, config, out, frames, patience };
         lua::lua_pushvalue(l, 1);
@@ -60,8 +60,8 @@ pub(super) unsafe extern "C-unwind" fn encode(l: *mut lua_State) -> c_int {
         let text = encoder.out.bytes();
         lua::lua_pushlstring_(l, text.as_ptr().cast(), text.len());
         if (*config).keeps_buffer() {
-            encoder.out.keep(place::BUFFER);
-            encoder.frames.keep(place::FRAMES);
+            encoder.out.keep(STATE, place::BUFFER);
+            encoder.frames.keep(STATE, place::FRAMES);
         }
     }
     1

@@ -31,6 +31,9 @@ end
 new.load, new.loadstring = bounded.load, bounded.loadstring
 new.table.sort = bounded.sort
 new.string.dump = nil
+for name, f in next, P.bounded_string do
+  new.string[name] = f
+end
 
 local gc = collectgarbage
 function new.collectgarbage(what)

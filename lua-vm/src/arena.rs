@@ -1,11 +1,11 @@
-//! A growing buffer that is a userdata of the VM.
+//! A growing buffer that is a userdata of the VM, for C functions: it counts against the VM's limit, and an error that
+//! passes over it leaks nothing.
 
 use std::ffi::c_int;
+use std::mem::MaybeUninit;
 
 use mlua_sys as lua;
 use mlua_sys::lua_State;
-
-use super::STATE;
 
 /// First size.
 const FIRST: usize = 1024;
@@ -13,7 +13,7 @@ const FIRST: usize = 1024;
 const KEPT: usize = 256 * 1024;
 
 /// The buffer. Its userdata is at `index` of the stack.
-pub(super) struct Arena {
+pub(crate) struct Arena {
     l: *mut lua_State,
     index: c_int,
     start: *mut u8,
@@ -22,49 +22,62 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    /// Pushes one: that which the state table keeps at `place`, taken out of it (a call from within this one gets
-    /// another), or none yet.
+    /// Pushes one: that which `table` keeps at `place`, taken out of it (a call from within this one gets another), or
+    /// none yet.
     ///
     /// # Safety
-    /// `l` runs a function of the module, with room for two values. The arena is used in that call only, while its
-    /// index of the stack is left alone.
-    pub(super) unsafe fn take(l: *mut lua_State, place: c_int) -> Self {
-        // SAFETY: as this function's contract says; only this module writes to the state table.
+    /// `l` runs a C function, with room for two values. The arena is used in that call only, while its index of the
+    /// stack is left alone. Only arenas are ever kept at that place.
+    pub(crate) unsafe fn take(l: *mut lua_State, table: c_int, place: c_int) -> Self {
+        // SAFETY: as this function's contract says.
         unsafe {
-            lua::lua_rawgeti_(l, STATE, place);
+            lua::lua_rawgeti_(l, table, place);
             let index = lua::lua_gettop(l);
             let start = lua::lua_touserdata(l, index).cast::<u8>();
             let capacity = if start.is_null() { 0 } else { lua::lua_objlen(l, index) };
             lua::lua_pushnil(l);
-            lua::lua_rawseti_(l, STATE, place);
+            lua::lua_rawseti_(l, table, place);
             Self { l, index, start, capacity, len: 0 }
         }
     }
 
-    /// Gives it to the state table for the next call.
+    /// Pushes one that begins in `local` and becomes a userdata once that does not suffice.
+    ///
+    /// # Safety
+    /// As for `take`; `local` outlives the arena and is used by it alone.
+    pub(crate) unsafe fn on(l: *mut lua_State, local: &mut [MaybeUninit<u8>]) -> Self {
+        // SAFETY: as this function's contract says.
+        let index = unsafe {
+            lua::lua_pushnil(l);
+            lua::lua_gettop(l)
+        };
+        Self { l, index, start: local.as_mut_ptr().cast(), capacity: local.len(), len: 0 }
+    }
+
+    /// Gives it to `table` for the next call.
     ///
     /// # Safety
     /// As for `take`; last use.
-    pub(super) unsafe fn keep(&self, place: c_int) {
+    pub(crate) unsafe fn keep(&self, table: c_int, place: c_int) {
         if self.capacity <= KEPT {
             // SAFETY: as this function's contract says.
             unsafe {
                 lua::lua_pushvalue(self.l, self.index);
-                lua::lua_rawseti_(self.l, STATE, place);
+                lua::lua_rawseti_(self.l, table, place);
             }
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Drops what is behind.
-    pub(super) fn truncate(&mut self, len: usize) {
+    pub(crate) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         if self.start.is_null() {
             return &[];
         }
@@ -74,7 +87,7 @@ impl Arena {
 
     /// # Safety
     /// As for `take`; there is room on the stack for a value. May raise.
-    pub(super) unsafe fn reserve(&mut self, more: usize) {
+    pub(crate) unsafe fn reserve(&mut self, more: usize) {
         if self.capacity - self.len < more {
             // SAFETY: as this function's contract says.
             unsafe { self.grow(more) };
@@ -98,7 +111,7 @@ impl Arena {
 
     /// # Safety
     /// As for `reserve`.
-    pub(super) unsafe fn push(&mut self, bytes: &[u8]) {
+    pub(crate) unsafe fn push(&mut self, bytes: &[u8]) {
         // SAFETY: as for `reserve`, after which there is room.
         unsafe {
             self.reserve(bytes.len());
@@ -109,7 +122,7 @@ impl Arena {
 
     /// # Safety
     /// As for `reserve`.
-    pub(super) unsafe fn push_byte(&mut self, byte: u8) {
+    pub(crate) unsafe fn push_byte(&mut self, byte: u8) {
         // SAFETY: as for `reserve`, after which there is room.
         unsafe {
             self.reserve(1);
@@ -120,7 +133,7 @@ impl Arena {
 }
 
 /// A stack of plain values in an [`Arena`].
-pub(super) struct Frames<T> {
+pub(crate) struct Frames<T> {
     arena: Arena,
     _of: std::marker::PhantomData<T>,
 }
@@ -128,25 +141,25 @@ pub(super) struct Frames<T> {
 impl<T: Copy> Frames<T> {
     /// # Safety
     /// As for [`Arena::take`].
-    pub(super) unsafe fn take(l: *mut lua_State, place: c_int) -> Self {
+    pub(crate) unsafe fn take(l: *mut lua_State, table: c_int, place: c_int) -> Self {
         // SAFETY: as this function's contract says.
-        Self { arena: unsafe { Arena::take(l, place) }, _of: std::marker::PhantomData }
+        Self { arena: unsafe { Arena::take(l, table, place) }, _of: std::marker::PhantomData }
     }
 
     /// # Safety
     /// As for [`Arena::keep`].
-    pub(super) unsafe fn keep(&self, place: c_int) {
+    pub(crate) unsafe fn keep(&self, table: c_int, place: c_int) {
         // SAFETY: as this function's contract says.
-        unsafe { self.arena.keep(place) };
+        unsafe { self.arena.keep(table, place) };
     }
 
-    pub(super) fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.arena.len / size_of::<T>()
     }
 
     /// # Safety
     /// As for [`Arena::reserve`].
-    pub(super) unsafe fn push(&mut self, frame: T) {
+    pub(crate) unsafe fn push(&mut self, frame: T) {
         // SAFETY: after `reserve` there is room; userdata are aligned to 16 bytes, and all before are whole `T`s.
         unsafe {
             self.arena.reserve(size_of::<T>());
@@ -155,12 +168,12 @@ impl<T: Copy> Frames<T> {
         self.arena.len += size_of::<T>();
     }
 
-    pub(super) fn pop(&mut self) {
+    pub(crate) fn pop(&mut self) {
         self.arena.len -= size_of::<T>();
     }
 
     /// The innermost; `None` outside of all.
-    pub(super) fn top(&mut self) -> Option<&mut T> {
+    pub(crate) fn top(&mut self) -> Option<&mut T> {
         let at = self.arena.len.checked_sub(size_of::<T>())?;
         // SAFETY: a whole `T` was written there by `push`.
         Some(unsafe { &mut *self.arena.start.add(at).cast::<T>() })
