@@ -7,6 +7,7 @@
 //! - [`wait`]: for a condition, with a deadline
 //! - [`certificates`]: made by openssl
 //! - [`console`]: commands of a document
+//! - [`plugin_tests`]: tests of plugins, as data
 //! - [`tidy`]: the rules of the house
 #![forbid(unsafe_code)]
 #![expect(clippy::panic, reason = "all of this is test code: a panic is the failure of a test")]
@@ -16,6 +17,7 @@ pub mod client;
 pub mod console;
 pub mod manifests;
 pub mod moongate;
+pub mod plugin_tests;
 pub mod process;
 pub mod tidy;
 pub mod upstream;
