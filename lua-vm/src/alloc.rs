@@ -81,6 +81,11 @@ impl Account {
     }
 }
 
+#[cfg(feature = "system-malloc")]
+use libc::{free as release, realloc as resize};
+#[cfg(not(feature = "system-malloc"))]
+use libmimalloc_sys::{mi_free as release, mi_realloc as resize};
+
 /// `lua_Alloc` for a state whose `ud` is an `Account`.
 ///
 /// # Safety
@@ -89,8 +94,8 @@ pub(crate) unsafe extern "C" fn allocate(ud: *mut c_void, ptr: *mut c_void, osiz
     // SAFETY: as this function's contract says; all fields are cells, so a shared reference is enough.
     let account = unsafe { &*ud.cast::<Account>() };
     if nsize == 0 {
-        // SAFETY: `ptr` is null or came from mimalloc.
-        unsafe { libmimalloc_sys::mi_free(ptr) };
+        // SAFETY: `ptr` is null or came from `resize`.
+        unsafe { release(ptr) };
         account.used.set(account.used.get().wrapping_sub(osize));
         return std::ptr::null_mut();
     }
@@ -98,8 +103,8 @@ pub(crate) unsafe extern "C" fn allocate(ud: *mut c_void, ptr: *mut c_void, osiz
     if grows && !account.admit(nsize - osize) {
         return std::ptr::null_mut();
     }
-    // SAFETY: `ptr` is null or came from mimalloc.
-    let new = unsafe { libmimalloc_sys::mi_realloc(ptr, nsize) };
+    // SAFETY: `ptr` is null or came from `resize`.
+    let new = unsafe { resize(ptr, nsize) };
     if new.is_null() {
         // LuaJIT takes for granted that shrinking succeeds.
         return if grows { new } else { ptr };
