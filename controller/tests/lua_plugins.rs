@@ -1,6 +1,8 @@
 //! The plugins that ship: their manifests are what the API server accepts, their Lua compiles, and the configs of their
 //! data tests are accepted or refused as the tests say. `e2e` runs the tests themselves.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

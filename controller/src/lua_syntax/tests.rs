@@ -185,3 +185,20 @@ fn luajits_limits_hold() {
     assert!(check(&upvalues(61)).unwrap_err().message.contains("more than 60 upvalues"));
     assert!(check(&" ".repeat(super::SCRIPT_BYTES_MAX + 1)).is_err());
 }
+
+proptest::proptest! {
+    /// Any text has an end and a place for its problem within it; what compiles, compiles with more behind it.
+    #[test]
+    fn any_text_is_read_to_its_end(parts in proptest::collection::vec(0..RIGHT.len() + 12, 0..8), cut in 0..60_usize) {
+        const BITS: [&str; 12] = ["end ", "(", ")", "\"", "[[", "--[[", " = ", "do ", "é", "\\", "? ", "-> "];
+        let text = |part: &usize| RIGHT.get(*part).copied().unwrap_or_else(|| BITS[*part - RIGHT.len()]);
+        let whole: String = parts.iter().map(text).collect();
+        let source: String = whole.chars().take(whole.chars().count().saturating_sub(cut)).collect();
+        match check(&source) {
+            Ok(()) => proptest::prop_assert_eq!(check(&format!("do {source}\nend")).is_ok(), !source.starts_with(['#', '\u{feff}'])),
+            Err(problem) => {
+                proptest::prop_assert!((1..=source.lines().count().max(1) + 1).contains(&(problem.line as usize)), "{}", problem);
+            }
+        }
+    }
+}

@@ -296,3 +296,29 @@ fn formats_are_checked() {
     check("uuid", json!("123e4567e89b12d3a456426614174000"), false);
     check("password", json!("x"), true);
 }
+
+proptest::proptest! {
+    /// Whatever the config, defaults are filled in once, and nothing panics.
+    #[test]
+    fn defaults_are_a_fixed_point(limit in proptest::option::of(-5_i64..5), names in proptest::collection::vec("[a-c]{0,3}", 0..4)) {
+        let schema = Schema::parse(&fields(json!({
+            "limit": {"type": "integer", "default": 1, "minimum": 0},
+            "names": {"type": "array", "uniqueItems": true, "items": {"type": "string", "minLength": 1}},
+            "inner": {"type": "object", "default": {}, "properties": {"on": {"type": "boolean", "default": true}}},
+        }))).unwrap();
+        let mut config = object(json!({"names": names}));
+        if let Some(limit) = limit {
+            config.insert("limit".into(), limit.into());
+        }
+        let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
+        let fits = limit.is_none_or(|n| n >= 0) && distinct.len() == names.len() && names.iter().all(|n| !n.is_empty());
+        match schema.apply(&config) {
+            Ok(applied) => {
+                proptest::prop_assert!(fits);
+                proptest::prop_assert_eq!(&applied["inner"], &json!({"on": true}));
+                proptest::prop_assert_eq!(schema.apply(&object(applied.clone())), Ok(applied));
+            }
+            Err(problems) => proptest::prop_assert!(!fits, "{:?}", problems),
+        }
+    }
+}
