@@ -3,14 +3,12 @@
 use std::process::ExitCode;
 
 use controller::Severity;
-use controller::standalone::Standalone;
 
 use crate::cli::Files;
 
 /// Prints each problem in a line of its own, and a sum. Fails when there is an error; warnings alone pass.
 pub(crate) fn check(options: &Files) -> anyhow::Result<ExitCode> {
-    let objects = Standalone::open(&options.paths);
-    let problems = objects.problems();
+    let problems = controller::check::check(&options.paths);
     problems.iter().for_each(|problem| println!("{problem}"));
     let errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
     println!("{}, {}", count(errors, "error"), count(problems.len() - errors, "warning"));

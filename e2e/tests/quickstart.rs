@@ -50,3 +50,15 @@ fn the_readme_tells_what_happens() {
     quickstart.signal("TERM");
     assert!(quickstart.wait().success(), "{}", quickstart.log());
 }
+
+#[test]
+fn the_first_plugin_of_the_guide_says_hello() {
+    let guide = tidy::read("docs/plugins.md").unwrap();
+    let manifest =
+        guide.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the guide has YAML");
+    let manifests = Manifests::of(&[manifest.to_owned()]);
+    let checked = moongate::command(&["check", &manifests.path().display().to_string()]);
+    assert_eq!(String::from_utf8_lossy(&checked.stdout), "0 errors, 0 warnings\n");
+    let moongate = e2e::Moongate::start(&manifests);
+    assert_eq!(moongate.get("hello.localhost", "/").text(), "hello, 127.0.0.1\n");
+}

@@ -65,8 +65,15 @@ fn the_access_log_has_the_documented_fields() {
 #[test]
 fn the_metrics_are_the_documented_ones() {
     let upstream = Upstream::answering("hello");
-    let manifests = Manifests::of(&[service("backend", &[upstream.port]), ingress("shop", HOST, "/", "backend", &[])]);
+    let manifests = Manifests::of(&[
+        service("backend", &[upstream.port]),
+        ingress("shop", HOST, "/", "backend", &[]),
+        ingress("fails", HOST, "/fails", "backend", &[("moongate.dev/plugins", "fails")]),
+        plugin("fails", &[("access", "error('as asked')")], ""),
+    ]);
     let moongate = Moongate::start(&manifests);
+    // A family without a series is not printed.
+    assert_eq!(moongate.get(HOST, "/fails").status, 500);
     for _ in 0..3 {
         assert_eq!(moongate.get(HOST, "/").status, 200);
     }

@@ -135,7 +135,7 @@ fn every_dependency_is_used() {
         let own: String = own.map(|(s, lines)| format!("[{s}]\n{}\n", lines.join("\n"))).collect();
         for dependency in manifests::dependencies(&own).into_keys() {
             unnamed.remove(&dependency);
-            if !code.contains(&manifests::in_code(&dependency)) && !LINKED_ONLY.contains(&dependency.as_str()) {
+            if !manifests::is_named(&dependency, &code) && !LINKED_ONLY.contains(&dependency.as_str()) {
                 problems.push(format!("{name} does not use {dependency}"));
             }
         }

@@ -36,9 +36,9 @@ pub fn own_versions(text: &str) -> Vec<String> {
     dependencies(text).into_iter().filter(|(_, rest)| !is_workspace(rest)).map(|(name, _)| name).collect()
 }
 
-/// How a crate is spelled in code.
-pub fn in_code(name: &str) -> String {
-    name.replace('-', "_")
+/// Whether code names a crate: as usual with `_` for `-`, or without it (md-5's library is `md5`).
+pub fn is_named(name: &str, code: &str) -> bool {
+    code.contains(&name.replace('-', "_")) || code.contains(&format!("{}::", name.replace('-', "")))
 }
 
 #[cfg(test)]
