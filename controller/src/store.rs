@@ -218,7 +218,7 @@ fn contribution(object: &Object) -> Contribution {
             to.addresses.push((slice.name.namespace.clone(), object.id(), addresses));
         }
         Object::Binding(binding) => {
-            for target in &binding.targets {
+            for target in binding.own_targets() {
                 to.bindings.push((target.clone(), binding.key.clone(), binding.plugin.clone()));
                 if let ChainKey::Ingress(i) | ChainKey::Host(i, _) | ChainKey::Path(i, ..) = target {
                     to.chains.push((i.clone(), (target.clone(), binding.key.clone()), ()));

@@ -148,3 +148,38 @@ fn a_problem_says_the_line_also_after_the_file_moved_on() {
     served.change("shop.yaml", Some(&format!("# one\n# two\n{bad}")));
     assert_eq!(line(&served), first + 2);
 }
+
+/// Contents that a file can have: none, objects, the same objects otherwise, other objects.
+const CONTENTS: usize = 5;
+
+fn content(number: usize) -> Option<String> {
+    let moved = || SHOP.replace("10.0.0.7", "10.0.0.8");
+    match number {
+        0 => None,
+        1 => Some(SHOP.into()),
+        2 => Some(moved()),
+        3 => Some(moved().split("---\n").take(3).collect::<Vec<_>>().join("---\n")),
+        _ => Some("kind: List\napiVersion: v1\nitems: []\n".into()),
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever files were written, moved over and removed, the table and the problems are those of the files that are.
+    #[test]
+    fn any_history_of_files_ends_where_they_are(steps in proptest::collection::vec((0..3_usize, 0..CONTENTS), 1..12)) {
+        let mut served = Served::new(&[]);
+        for (file, number) in steps {
+            let path = served.path(&format!("{file}.yaml"));
+            match content(number) {
+                Some(text) => write(&path, &text),
+                None => drop(std::fs::remove_file(&path)),
+            }
+            served.standalone.reload(&[path]);
+            let fresh = Standalone::open(&[served.directory.path().to_owned()]);
+            proptest::prop_assert_eq!(served.standalone.translator().table(), fresh.translator().table());
+            proptest::prop_assert_eq!(served.standalone.problems(), fresh.problems());
+        }
+    }
+}

@@ -266,5 +266,5 @@ fn secret_use(namespace: &str, reference: crd::SecretRef) -> SecretUse {
 /// A MoongateConfig.
 pub fn moongate_config(object: crd::MoongateConfig) -> Object {
     let name = object.metadata.name.unwrap_or_default();
-    Object::Config(Arc::new(Config { name, spec: object.spec }))
+    Object::Config(Arc::new(Config { name, spec: object.spec, class_policy: Derived::default() }))
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use routing::key::{BindingKey, ChainKey, PluginKey, PluginKind};
-use routing::value::Certificate;
+use routing::value::{Certificate, RoutePolicyOverrides};
 use routing::{ObjectName, PrivateBytes};
 
 use crate::annotations::{AnnotationProblem, Annotations};
@@ -411,6 +411,8 @@ pub struct Config {
     pub name: String,
     /// What it says.
     pub spec: MoongateConfigSpec,
+    /// What it says of the routes of a class, once someone has asked.
+    pub class_policy: Derived<RoutePolicyOverrides>,
 }
 
 impl Object {
@@ -444,6 +446,15 @@ impl Binding {
     /// Its object.
     pub fn id(&self) -> ObjectId {
         Self::id_of(&self.key)
+    }
+
+    /// The targets that it may have: of namespaces, a LuaPluginBinding is for its own only. Ingresses and Services are
+    /// always of its own.
+    pub fn own_targets(&self) -> impl Iterator<Item = &ChainKey> {
+        self.targets.iter().filter(|target| match (&self.key, target) {
+            (BindingKey::LuaPluginBinding(name), ChainKey::Namespace(target)) => name.namespace == *target,
+            _ => true,
+        })
     }
 
     /// The object of a binding's key; a binding of the store is never a plugin's default.

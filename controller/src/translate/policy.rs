@@ -14,7 +14,7 @@ pub(super) const PLUGINS: &str = "moongate.dev/plugins";
 pub(super) fn routes(header: &IngressHeader, class: &str, reader: &Reader<'_>) -> RoutePolicyOverrides {
     let own = header.annotations.policy.clone();
     match class_config(class, reader) {
-        Some(config) => or(own, config.spec.class_policy().0),
+        Some(config) => or(own, config.class_policy.get_or_init(|| config.spec.class_policy().0).clone()),
         None => own,
     }
 }
