@@ -2,7 +2,7 @@
 //!
 //!     lua-vm/ir.sh            # every path
 //!     lua-vm/ir.sh enter      # one
-use lua_vm::{Chunk, Host, Limits, Outcome, Phase, Session, Step, Vm, VmOptions};
+use lua_vm::{Arg, Chunk, Host, Limits, Outcome, Phase, Session, Step, Vm, VmOptions};
 use std::time::Duration;
 
 /// A request with a few variables and headers, as cheap as a host can be.
@@ -101,10 +101,10 @@ fn vm() -> Vm<Fixed> {
 fn round(name: &str, vm: &Vm<Fixed>, host: &mut Fixed, chunk: &Chunk<Fixed>) {
     let session = vm.session();
     if name == "call" {
-        session.call(host, Phase::Log, chunk, &[]).expect("runs");
+        session.call(host, Phase::Log, chunk, &[Arg::Nil, Arg::Nil]).expect("runs");
         return;
     }
-    let mut thread = session.thread(chunk, &[]).expect("a thread");
+    let mut thread = session.thread(chunk, &[Arg::Nil, Arg::Nil]).expect("a thread");
     loop {
         match session.resume(&mut thread, host, Phase::Access, &[]) {
             Step::Done => return,

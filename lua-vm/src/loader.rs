@@ -56,6 +56,15 @@ unsafe fn load(l: *mut lua_State, core: *const Core, name: *const c_char, source
     unsafe { lua_loadx(l, read, (&raw mut source).cast(), name, c"t".as_ptr()) }
 }
 
+/// LuaJIT compiles no function with `...` by itself, and every chunk is one. Called by this, which it does compile, a
+/// chunk is part of its trace. Chunks are called with two arguments, the config and where it is bound; those that are
+/// not are called directly.
+/// In a table, since called by a name it would no longer be a "main chunk" in tracebacks and log lines.
+pub(crate) const ENTRY: &[u8] = b"local t = {...} return function(a, b) local r = t[1](a, b) return r end";
+
+/// Its name, by which tracebacks leave it out.
+pub(crate) const ENTRY_NAME: &str = "=entry";
+
 /// For the host: compiles text under a name.
 ///
 /// # Safety

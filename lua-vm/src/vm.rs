@@ -3,7 +3,7 @@ mod open;
 
 use crate::ctx::Core;
 use crate::error::{ErrorKind, ScriptError, VmError};
-use crate::loader::load_text;
+use crate::loader::{ENTRY, ENTRY_NAME, load_text};
 use crate::session::{CPU_EXCEEDED, Coroutine, Session};
 use crate::{Host, limits};
 use mlua_sys as lua;
@@ -198,11 +198,16 @@ impl<H: Host> Clone for Handle<H> {
 pub(crate) struct Reference<H: Host> {
     pub(crate) vm: Vm<H>,
     pub(crate) r: c_int,
+    /// Of a chunk: the function that calls it with two arguments (`loader::ENTRY`); else `LUA_NOREF`.
+    pub(crate) entry: c_int,
 }
 
 impl<H: Host> Drop for Reference<H> {
     fn drop(&mut self) {
         self.vm.0.discard(Garbage::Ref(self.r));
+        if self.entry != lua::LUA_NOREF {
+            self.vm.0.discard(Garbage::Ref(self.entry));
+        }
     }
 }
 
@@ -265,7 +270,12 @@ impl<H: Host> Vm<H> {
                 lua::lua_settop(l, -2);
                 return Err(error);
             }
-            Ok(Chunk(self.reference()))
+            let entry = make_entry(l);
+            let mut reference = self.reference();
+            if let Some(reference) = Rc::get_mut(&mut reference) {
+                reference.entry = entry;
+            }
+            Ok(Chunk(reference))
         }
     }
 
@@ -350,7 +360,7 @@ impl<H: Host> Vm<H> {
     unsafe fn reference(&self) -> Rc<Reference<H>> {
         // SAFETY: as this function's contract says.
         let r = unsafe { lua::luaL_ref(self.core().l.get(), lua::LUA_REGISTRYINDEX) };
-        Rc::new(Reference { vm: self.clone(), r })
+        Rc::new(Reference { vm: self.clone(), r, entry: lua::LUA_NOREF })
     }
 
     /// For tests: the `n`th allocation from now on that Lua code makes fails; 0 takes that back, and tells whether it
@@ -369,6 +379,27 @@ impl<H: Host> Vm<H> {
         // SAFETY: on the VM's own thread, and the host has control.
         unsafe { limits::full_collection(self.core().l.get(), self.core()) };
         account.total() > account.hard.get()
+    }
+}
+
+/// The entry of the chunk on top of the stack, or `LUA_NOREF`.
+///
+/// # Safety
+/// `l` is the main state in host mode.
+unsafe fn make_entry(l: *mut lua::lua_State) -> c_int {
+    // SAFETY: as this function's contract says. Compiled anew for each chunk, so that each has its own traces.
+    unsafe {
+        if lua::lua_checkstack(l, 4) == 0 {
+            return lua::LUA_NOREF;
+        }
+        if load_text(l, std::ptr::null(), ENTRY_NAME, ENTRY) == lua::LUA_OK {
+            lua::lua_pushvalue(l, -2);
+            if lua::lua_pcall(l, 1, 1, 0) == lua::LUA_OK {
+                return lua::luaL_ref(l, lua::LUA_REGISTRYINDEX);
+            }
+        }
+        lua::lua_settop(l, -2);
+        lua::LUA_NOREF
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an error of a run becomes.
 use crate::ctx::Core;
 use crate::error::{ErrorKind, ScriptError};
+use crate::loader::ENTRY_NAME;
 use crate::vm::error_text;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
@@ -50,8 +51,21 @@ unsafe fn stack_of(l: *mut lua_State, co: *mut lua_State) -> String {
         luaL_traceback(l, co, std::ptr::null(), 0);
         let text = error_text(l);
         lua::lua_settop(l, -2);
-        text.strip_prefix("stack traceback:").unwrap_or(&text).to_owned()
+        without_entry(text.strip_prefix("stack traceback:").unwrap_or(&text))
     }
+}
+
+/// A traceback without the function that calls the chunk (`loader::ENTRY`), which is ours.
+fn without_entry(traceback: &str) -> String {
+    let own = |line: &str| {
+        line.strip_prefix("\t").is_some_and(|line| line.starts_with(entry_place()) && line.contains(" <entry:"))
+    };
+    traceback.split('\n').filter(|line| !own(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// How LuaJIT begins a traceback's line of that function.
+fn entry_place() -> &'static str {
+    ENTRY_NAME.trim_start_matches('=')
 }
 
 /// The message handler put the traceback behind the message.
@@ -62,7 +76,7 @@ pub(super) fn split_traceback(kind: ErrorKind, text: String) -> ScriptError {
     match text.rfind("\nstack traceback:\n") {
         Some(at) => ScriptError {
             kind,
-            traceback: text[at + "\nstack traceback:\n".len()..].to_owned(),
+            traceback: without_entry(&text[at + "\nstack traceback:\n".len()..]),
             message: text[..at].to_owned(),
         },
         None => ScriptError::new(kind, text),

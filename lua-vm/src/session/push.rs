@@ -29,7 +29,8 @@ pub(super) unsafe fn push_call<H: Host>(
         if lua::lua_checkstack(l, n.saturating_add(1)) == 0 {
             return Err(ScriptError::new(ErrorKind::Memory, "stack overflow"));
         }
-        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, chunk.0.r.into());
+        let function = if n == 2 && chunk.0.entry != lua::LUA_NOREF { chunk.0.entry } else { chunk.0.r };
+        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, function.into());
         for arg in args {
             match arg {
                 Arg::Handle(handle) => _ = lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, handle.0.r.into()),

@@ -179,3 +179,27 @@ fn openrestys_table_functions() {
         "0falsebad argument #1 to 'nkeys' (table expected, got number)",
     );
 }
+
+#[test]
+fn chunks_with_two_arguments_show_no_frame_of_ours() {
+    let t = vm(false);
+    let mut host = Fake::default();
+    let source = "local config, meta = ... local function f() error(config) end f() return meta";
+    let chunk = t.load("=access", source).unwrap();
+    let session = t.session();
+    let args = || [Arg::Str(b"bad"), Arg::Int(7)];
+    for _ in 0..300 {
+        let mut thread = session.thread(&chunk, &args()).unwrap();
+        let Step::Error(error) = session.resume(&mut thread, &mut host, Phase::Access, &[]) else { panic!("raises") };
+        let text = "access:1: bad\nstack traceback:\ncoroutine 0:\n\t[C]: in function 'error'\n\taccess:1: in function 'f'\n\taccess:1: in main chunk";
+        assert_eq!(error.to_string().replace("access: in", "access:1: in"), text);
+        let error = session.call(&mut host, Phase::Log, &chunk, &args()).expect_err("raises");
+        assert!(!error.to_string().contains("entry"), "{error}");
+    }
+    let logs = t.load("=access", "ngx.log(ngx.ERR, 'x')").unwrap();
+    assert_eq!(session.call(&mut host, Phase::Log, &logs, &args()), Ok(None));
+    assert_eq!(host.logged, ["4 [lua] access:1: x"]);
+    let adds = t.load("=access", "local a, b = ... return a + b + select('#', ...)").unwrap();
+    assert_eq!(session.call(&mut host, Phase::Log, &adds, &[Arg::Int(1), Arg::Int(2)]), Ok(Some(5)));
+    assert_eq!(session.call(&mut host, Phase::Log, &adds, &[Arg::Int(1), Arg::Int(2), Arg::Nil]), Ok(Some(6)));
+}
