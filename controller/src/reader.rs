@@ -197,7 +197,8 @@ impl<'a> Reader<'a> {
 
     /// A binding's object.
     pub fn binding(&self, key: &BindingKey) -> Option<&'a Arc<Binding>> {
-        self.read(Fact::Binding(key.clone()));
+        let id = Binding::id_of(key);
+        self.read_object(Fact::Binding(key.clone()), id.kind, &id.name);
         self.store.binding(key)
     }
 

@@ -1,37 +1,13 @@
-//! Any text as a file: reading and translating it ends, and the table is the same whether the objects come one by one
-//! or at once. Without them nothing is left.
+//! Any text as a file.
 #![no_main]
 
-use std::collections::HashSet;
-
-use controller::Translator;
-use controller::files::read_text;
-use controller::store::{Object, Update};
-use controller::translate::Options;
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../tests/smoke/one_by_one.rs"]
+mod one_by_one;
+
 fuzz_target!(|input: &[u8]| {
-    let Ok(text) = std::str::from_utf8(input) else { return };
-    let (mut objects, _) = read_text(text);
-    let mut seen = HashSet::new();
-    objects.retain(|object| seen.insert(object.id()));
-
-    let mut at_once = translator();
-    at_once.change(objects.iter().cloned().map(Update::Apply));
-    let mut one_by_one = translator();
-    for object in &objects {
-        one_by_one.change([Update::Apply(object.clone())]);
+    if let Ok(text) = std::str::from_utf8(input) {
+        one_by_one::check(text);
     }
-    assert_eq!(one_by_one.table(), at_once.table());
-    assert_eq!(one_by_one.problems(), at_once.problems());
-
-    one_by_one.change(objects.iter().map(Object::id).map(Update::Delete));
-    assert_eq!(one_by_one.table().0.len(), 1, "the settings");
-    assert_eq!(one_by_one.problems(), []);
 });
-
-fn translator() -> Translator {
-    let mut translator = Translator::new(Options::standalone());
-    translator.change([]);
-    translator
-}

@@ -1,0 +1,132 @@
+//! What is bad or unknown costs nothing that was good.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test they are how it fails; clippy knows only `#[test]` functions"
+)]
+
+use controller::Translator;
+use controller::files::read_text;
+use controller::store::{Kind, Object, ObjectId, Update};
+use controller::translate::Options;
+use routing::key::{ChainKey, PathKind, RouteKey};
+use routing::value::{Action, Value};
+use routing::{Key, ObjectName};
+
+const OBJECTS: &str = r#"
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: shop, annotations: {moongate.dev/plugins: auth}}
+spec:
+  tls: [{hosts: [shop], secretName: shop}]
+  rules: [{host: shop, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ports: [{port: 80}]}
+"#;
+
+fn object(text: &str) -> Object {
+    let (mut objects, problems) = read_text(text);
+    assert_eq!(problems, []);
+    objects.remove(0)
+}
+
+fn shop() -> Translator {
+    let mut translator = Translator::new(Options::standalone());
+    let (objects, problems) = read_text(OBJECTS);
+    assert_eq!(problems, []);
+    translator.change(objects.into_iter().map(Update::Apply));
+    translator
+}
+
+fn route(path: &str) -> Key {
+    Key::Route(RouteKey { host: "shop".into(), kind: PathKind::Prefix, path: path.into() })
+}
+
+fn secret(certificate: &str, key: &str) -> Object {
+    let indented = |pem: &str| pem.replace('\n', "\n    ");
+    object(&format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: shop}}\nstringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n",
+        indented(certificate),
+        indented(key)
+    ))
+}
+
+#[test]
+fn a_certificate_outlives_a_bad_update_and_not_its_secret() {
+    let mut translator = shop();
+    let key = Key::Certificate(ObjectName::new("default", "shop"));
+    let pair = || rcgen::generate_simple_self_signed(vec!["shop".to_owned()]).unwrap();
+    let (one, other) = (pair(), pair());
+    let mut check = |update: Update, is_there: bool, reasons: &[&str]| {
+        translator.change([update]);
+        let found: Vec<_> = translator.problems().iter().map(|p| p.reason).filter(|r| *r != "PluginNotFound").collect();
+        assert_eq!((translator.get(&key).is_some(), found.as_slice()), (is_there, reasons));
+    };
+    check(Update::Apply(secret(&one.cert.pem(), &other.signing_key.serialize_pem())), false, &["InvalidCertificate"]);
+    check(Update::Apply(secret(&one.cert.pem(), &one.signing_key.serialize_pem())), true, &[]);
+    check(Update::Apply(secret("not PEM", "at all")), true, &["InvalidCertificate"]);
+    let id = ObjectId::new(Kind::Secret, ObjectName::new("default", "shop"));
+    check(Update::Unknown(id.clone()), true, &["InvalidCertificate"]);
+    check(Update::Delete(id), false, &["SecretNotFound"]);
+}
+
+#[test]
+fn a_route_to_an_unknown_service_stays_and_a_new_one_refuses() {
+    let mut translator = shop();
+    let service = ObjectId::new(Kind::Service, ObjectName::new("default", "web"));
+    let step = translator.change([Update::Delete(service.clone())]);
+    assert!(!step.changes.is_empty(), "an absent Service is no unknown one");
+    translator.change([Update::Apply(read_text(OBJECTS).0.remove(1))]);
+    let before = translator.table();
+
+    translator.change([Update::Unknown(service.clone()), Update::Unknown(service.clone())]);
+    assert_eq!(translator.table(), before);
+    let more = OBJECTS.replace("{path: /,", "{path: /new,").replace("name: shop,", "name: more,");
+    translator.change([Update::Apply(read_text(&more).0.remove(0))]);
+    let action = |translator: &Translator| match &**translator.get(&route("/new")).unwrap() {
+        Value::Route(route) => route.action.clone(),
+        other => panic!("{other:?}"),
+    };
+    // The Service's last state is still in the store, so a route that is new goes there.
+    assert!(matches!(action(&translator), Action::Forward(_)));
+    let never_seen = ObjectId::new(Kind::Service, ObjectName::new("default", "never-seen"));
+    let other = more.replace("name: web, port", "name: never-seen, port").replace("/new", "/other");
+    translator.change([Update::Unknown(never_seen), Update::Apply(read_text(&other).0.remove(0))]);
+    let Value::Route(route) = &**translator.get(&route("/other")).unwrap() else { panic!("no route") };
+    assert!(matches!(route.action, Action::Refuse { status: 503, .. }), "{:?}", route.action);
+}
+
+#[test]
+fn a_plugin_that_was_good_once_goes_on_and_one_that_never_was_closes_its_routes() {
+    let mut translator = shop();
+    let plugin = |code: &str| {
+        let text = format!(
+            "apiVersion: moongate.dev/v1alpha1\nkind: LuaPlugin\nmetadata: {{name: auth}}\nspec: {{phases: {{access: {code}}}}}\n"
+        );
+        Update::Apply(object(&text))
+    };
+    let chain = Key::Chain(ChainKey::Ingress(ObjectName::new("default", "shop")));
+    let mut check = |update: Option<Update>, broken: Option<&str>| {
+        translator.change(update);
+        let Value::Chain(chain) = &**translator.get(&chain).unwrap() else { panic!("no chain") };
+        let found = chain.uses[0].broken.as_deref();
+        assert_eq!(
+            (found.is_some(), found.unwrap_or_default().contains(broken.unwrap_or_default())),
+            (broken.is_some(), true),
+            "{found:?}"
+        );
+    };
+    check(None, Some("there is no LuaPlugin default/auth"));
+    check(Some(plugin("return return")), Some("unexpected symbol"));
+    check(Some(plugin("'if'")), Some("<eof>"));
+    check(Some(plugin("return")), None);
+    check(Some(plugin("return return")), None);
+    check(
+        Some(Update::Delete(ObjectId::new(Kind::LuaPlugin, ObjectName::new("default", "auth")))),
+        Some("there is no"),
+    );
+    check(Some(plugin("return return")), Some("unexpected symbol"));
+}
