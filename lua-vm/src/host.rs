@@ -93,7 +93,7 @@ host_api! {
         /// `ngx.req.set_body_file`
         fn body_set_file(name: &[u8], remove: bool) -> Result<i32, &[u8]> = Ok(0);
         /// `ngx.req.init_body`
-        fn body_init() -> Result<i32, &[u8]> = Ok(0);
+        fn body_init(size: f64) -> Result<i32, &[u8]> = Ok(0);
         /// `ngx.req.append_body`
         fn body_append(data: &[u8]) -> Result<i32, &[u8]> = Ok(0);
         /// `ngx.req.finish_body`

@@ -159,8 +159,8 @@ impl Host for Exchange {
         let result = body::set_file(self, name, remove);
         answer(self, result)
     }
-    fn body_init(&mut self) -> Result<i32, &[u8]> {
-        let result = body::init(self);
+    fn body_init(&mut self, size: f64) -> Result<i32, &[u8]> {
+        let result = body::init(self, size);
         answer(self, result)
     }
     fn body_append(&mut self, data: &[u8]) -> Result<i32, &[u8]> {

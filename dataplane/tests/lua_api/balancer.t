@@ -45,10 +45,10 @@ ngx.say(select(2, pcall(b.set_timeouts, -1)))
 ngx.say(select(2, pcall(b.set_timeouts, 1, "x")))
 ngx.say(select(2, pcall(b.set_current_peer, nil)))
 --- response_body
-nilAPI disabled in the current context
-nilAPI disabled in the current context
-nilnilAPI disabled in the current context
-falseAPI disabled in the current context
+nilno upstream found
+nilno upstream found
+nilnilno upstream found
+falseno upstream found
 bad connect timeout
 bad send timeout
 bad argument #1 to 'set_current_peer' (string expected, got nil)

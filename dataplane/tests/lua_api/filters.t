@@ -58,7 +58,7 @@ end
 --- error_log
 e1 body_filter:2: bad chunk data type: boolean
 e2 body_filter:3: bad index: 3
-e3 bad argument #3 to '__newindex' (bad data type boolean found)
+e3 body_filter:4: bad argument #3 to '__newindex' (bad data type boolean found)
 e4 nil
 
 === ngx.arg elsewhere
@@ -67,7 +67,7 @@ ngx.say(select(2, pcall(function() return ngx.arg[1] end)))
 ngx.say(select(2, pcall(function() ngx.arg[1] = "x" end)))
 --- response_body
 content:1: API disabled in the current context
-content:2: API disabled in the current context
+content:2: API disabled in the context of content_by_lua*
 
 === a failing body filter cuts the response
 --- content

@@ -30,14 +30,17 @@ content:3: bad argument #1 to 'print' (bad data type function found)
 === HEAD has a head only
 --- content
 local ok, err = ngx.say("x")
-ngx.log(ngx.ERR, "say: ", ok, " ", err)
+ngx.log(ngx.ERR, "first: ", ok, " ", err)
+local ok, err = ngx.say("y")
+ngx.log(ngx.ERR, "second: ", ok, " ", err)
 local ok, err = ngx.flush()
 ngx.log(ngx.ERR, "flush: ", ok, " ", err)
 --- request
 HEAD /
 --- response_body
 --- error_log
-say: nil header only
+first: 1 nil
+second: nil header only
 flush: nil header only
 
 === after eof
@@ -128,7 +131,8 @@ error("no")
 --- error_log
 say: nil nginx output filter error
 failed to run header_filter_by_lua*: header_filter:1: no
---- status: 500
+--- status: 0
+--- cut
 
 === send_headers
 --- content

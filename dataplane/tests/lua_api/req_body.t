@@ -156,6 +156,8 @@ ngx.say(select(2, pcall(function() ngx.req.get_body_data({}) end)))
 ngx.say(select(2, pcall(function() ngx.req.set_body_data() end)))
 ngx.say(select(2, pcall(function() ngx.req.set_body_data({}) end)))
 ngx.say(select(2, pcall(function() ngx.req.init_body(-1) end)))
+ngx.req.read_body()
+ngx.say(select(2, pcall(function() ngx.req.init_body(-1) end)))
 --- response_body
 content:1: expecting 0 arguments but seen 1
 content:2: expecting 0 arguments but seen 1
@@ -163,7 +165,8 @@ content:3: expecting 0 or 1 arguments but seen 2
 content:4: bad argument #1 to 'get_body_data' (number expected, got table)
 content:5: expecting 1 arguments but seen 0
 content:6: bad argument #1 to 'set_body_data' (string expected, got table)
-content:7: bad size argument: -1
+content:7: request body not read yet
+content:9: bad size argument: -1
 
 === form arguments
 --- content
@@ -227,7 +230,7 @@ content:2: files are not available to the Lua of a namespace
 ngx.req.read_body()
 ngx.say(select(2, pcall(function() ngx.req.set_body_file("/no/such/file") end)))
 --- response_body
-content:2: open() "/no/such/file" failed
+content:2: stat() "/no/such/file" failed
 
 === a body over the limit ends the request
 --- content

@@ -70,7 +70,7 @@ truenilfalse
 3
 falseexistsfalse
 truenilfalse
-nilattempt to add or replace nil valuesfalse
+falseattempt to add or replace nil valuesfalse
 
 === incr
 --- content
@@ -168,7 +168,7 @@ d:flush_all()
 ngx.say(d:get("k1"), " ", #d:get_keys(), " ", d:flush_expired(1), " ", d:flush_expired())
 --- response_body
 k1 k2 k3 2 3
-nil 0 1 2
+nil 0 0 0
 
 === space
 --- content

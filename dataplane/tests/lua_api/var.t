@@ -20,7 +20,7 @@ ngx.say("[", ngx.var.args, "] [", ngx.var.is_args, "]")
 --- request
 GET /?
 --- response_body
-[] []
+[nil] []
 
 === arguments by name
 --- content

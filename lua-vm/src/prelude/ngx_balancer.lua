@@ -5,14 +5,15 @@ local F, ctx, err_text, bad_argument = P.F, P.ctx, P.err_text, P.bad_argument
 local type, error, tonumber = type, error, tonumber
 local set_peer, more_tries, last_failure, set_timeouts = F.balancer_peer, F.balancer_more_tries, F.balancer_last_failure,
   F.balancer_timeouts
-local BALANCER = 6
+local BALANCER, TIMER = 6, 10
 local states = { [2] = "next", [4] = "failed" }
 
 -- What each function says outside of the balancer phase, nil where it may go on.
 local function elsewhere()
   if ctx.phase == BALANCER then return nil end
   if ctx.phase == 0 then error("no request found", 3) end
-  return "API disabled in the current context"
+  if ctx.phase > BALANCER and ctx.phase ~= TIMER then return "API disabled in the current context" end
+  return "no upstream found"
 end
 
 -- Seconds of a time-out, 0 where there is none.

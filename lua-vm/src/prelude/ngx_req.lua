@@ -254,11 +254,9 @@ function req.init_body(...)
   local n = select("#", ...)
   if n > 1 then error("expecting 0 or 1 argument but seen " .. n, 2) end
   if not real[ctx.phase] then no_request() end
-  if n == 1 then
-    local size = check_number(1, "init_body", (...))
-    if size < 0 then error("bad size argument: " .. size, 2) end
-  end
-  if body_init(ctx) < 0 then error(err_text(), 2) end
+  local size = 0
+  if n == 1 then size = check_number(1, "init_body", (...)) end
+  if body_init(ctx, size) < 0 then error(err_text(), 2) end
 end
 
 function req.append_body(...)

@@ -104,28 +104,27 @@ end
 local arg_data, arg_eof, arg_set_data, arg_set_eof = F.arg_data, F.arg_eof, F.arg_set_data, F.arg_set_eof
 local BODY_FILTER = 8
 
--- Nested arrays of strings and numbers, flattened; nothing else may be in a chunk.
+-- Nested arrays of strings and numbers, flattened into `parts`; what else is in it is returned as an error.
 local function flatten(t, parts, depth)
   local max = 0
   for k in next, t do
-    if type(k) ~= "number" or k < 1 or floor(k) ~= k then
-      error("bad argument #3 to '__newindex' (non-array table found)", 0)
-    end
+    if type(k) ~= "number" or k < 1 or floor(k) ~= k then return "non-array table found" end
     if k > max then max = k end
   end
-  if max > #t or depth > 50 then error("bad argument #3 to '__newindex' (bad data type nil found)", 0) end
+  if max > #t or depth > 50 then return "bad data type nil found" end
   for i = 1, max do
     local v = t[i]
     local kind = type(v)
     if kind == "table" then
-      flatten(v, parts, depth + 1)
+      local wrong = flatten(v, parts, depth + 1)
+      if wrong then return wrong end
     elseif kind == "string" or kind == "number" then
       parts[#parts + 1] = v
     else
-      error("bad argument #3 to '__newindex' (bad data type " .. kind .. " found)", 0)
+      return "bad data type " .. kind .. " found"
     end
   end
-  return parts
+  return nil
 end
 
 ngx.arg = setmetatable({}, {
@@ -148,10 +147,7 @@ ngx.arg = setmetatable({}, {
     return nil
   end,
   __newindex = function(_, k, v)
-    if ctx.phase ~= BODY_FILTER then
-      if ctx.phase == 0 then error("no request found", 2) end
-      error("API disabled in the current context", 2)
-    end
+    if ctx.phase ~= BODY_FILTER then not_here() end
     local index = tonumber(k)
     if index == nil then bad_argument(2, "__newindex", "number", k) end
     if index == 2 then
@@ -166,7 +162,10 @@ ngx.arg = setmetatable({}, {
         v = tostring(v)
         arg_set_data(ctx, v, #v)
       elseif kind == "table" then
-        v = concat(flatten(v, {}, 0))
+        local parts = {}
+      local wrong = flatten(v, parts, 0)
+      if wrong then error("bad argument #3 to '__newindex' (" .. wrong .. ")", 2) end
+      v = concat(parts)
         arg_set_data(ctx, v, #v)
       else
         error("bad chunk data type: " .. kind, 2)

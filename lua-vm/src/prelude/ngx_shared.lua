@@ -116,7 +116,7 @@ local function store(how, self, key, value, exptime, flags)
   elseif kind == "boolean" then
     kind, number = BOOL, value and 1 or 0
   elseif kind == "nil" then
-    if how >= 2 then return nil, "attempt to add or replace nil values", false end
+    if how >= 2 then return false, "attempt to add or replace nil values", false end
     kind = NIL
   else
     return nil, "bad value type"

@@ -95,9 +95,9 @@ pub(super) fn set_file(ex: &mut Exchange, name: &[u8], remove: bool) -> std::res
     }
     let path = String::from_utf8_lossy(name).into_owned();
     let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
-    let (metadata, file) = opened.map_err(|_| format!("open() \"{path}\" failed"))?;
+    let (metadata, file) = opened.map_err(|_| format!("stat() \"{path}\" failed"))?;
     if !metadata.is_file() {
-        return Err(format!("open() \"{path}\" failed"));
+        return Err(format!("stat() \"{path}\" failed"));
     }
     if remove {
         // The open file stays readable. One that cannot be removed is the operator's to see, not the request's.
@@ -110,8 +110,11 @@ pub(super) fn set_file(ex: &mut Exchange, name: &[u8], remove: bool) -> std::res
 }
 
 /// `ngx.req.init_body`
-pub(super) fn init(ex: &mut Exchange) -> Result<()> {
+pub(super) fn init(ex: &mut Exchange, size: f64) -> std::result::Result<(), String> {
     replaceable(ex)?;
+    if size < 0.0 {
+        return Err(format!("bad size argument: {size}"));
+    }
     ex.req.body.held = Some(Held::Memory(Vec::new()));
     ex.req.body.building = true;
     Ok(())

@@ -24,28 +24,22 @@ fn failed(error: OutputError) -> Outcome {
     Outcome::Fail(error.to_string().into())
 }
 
-/// A response without a body: known before its head is queued.
-fn header_only(ex: &Exchange) -> bool {
-    ex.resp.header_only || ex.req.is_head()
-}
-
 /// `ngx.say`, `ngx.print`
 pub(super) fn write(ex: &mut Exchange, data: &[u8]) -> Outcome {
     if let Some(outcome) = refused(ex) {
         return outcome;
     }
-    if header_only(ex) {
-        // The head goes out all the same: that is what the client asked for.
-        return match respond::start(ex) {
-            Ok(()) => failed(OutputError::HeaderOnly),
-            Err(error) => failed(error),
-        };
+    if ex.resp.header_only {
+        return failed(OutputError::HeaderOnly);
     }
     if ex.lua.eof || ex.resp.ended {
         return failed(OutputError::SeenEof);
     }
+    // What makes a response one without a body is known once its head is queued: the first output is not refused.
+    let first = !ex.resp.head_sent;
     let written = if data.is_empty() { respond::start(ex) } else { respond::write(ex, data) };
     match written {
+        Err(OutputError::HeaderOnly) if first => Outcome::Ok,
         Err(error) => failed(error),
         Ok(()) if ex.out.queued() > HIGH_WATER => {
             ex.lua.op = Some(Op::Flush);
@@ -71,7 +65,7 @@ pub(super) fn flush(ex: &mut Exchange, wait: bool) -> Outcome {
     if let Some(outcome) = refused(ex) {
         return outcome;
     }
-    if header_only(ex) {
+    if ex.resp.header_only {
         return failed(OutputError::HeaderOnly);
     }
     if ex.lua.eof || ex.resp.ended {

@@ -52,7 +52,8 @@ pub(super) const NGINX_VERSION: &str = "1.29.4";
 
 pub(super) fn get<'a>(ex: &'a mut Exchange, name: &[u8]) -> Option<&'a [u8]> {
     match name {
-        b"args" | b"query_string" => ex.req.args.as_deref(),
+        // A bare `?` is no query string, unless a script made it so.
+        b"args" | b"query_string" => ex.req.args.as_deref().filter(|a| !a.is_empty() || ex.req.args_changed),
         b"is_args" => Some(if ex.req.args.as_ref().is_some_and(|a| !a.is_empty()) { b"?" } else { b"" }),
         b"uri" | b"document_uri" => Some(&ex.req.path),
         b"request_uri" => Some(request_uri(ex)),
