@@ -3,7 +3,6 @@
 //!
 //! Each may raise, so none has a local with a destructor alive across a call of the Lua API.
 mod coroutine;
-mod find;
 mod output;
 
 use crate::ctx::{Core, YieldKind};
@@ -19,7 +18,6 @@ pub(crate) fn functions<H: Host>() -> Vec<(&'static CStr, lua_CFunction)> {
         (c"cjson_open", crate::cjson::open),
         (c"module_source", module_source),
         (c"load_source", loader::load_source),
-        (c"find_plain", find::find_plain),
         (c"co_resume", coroutine::resume),
         (c"co_yield", coroutine::yield_),
         (c"co_status", coroutine::status),

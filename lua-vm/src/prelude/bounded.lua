@@ -2,8 +2,8 @@
 -- them (harden.lua); the operator's VM keeps LuaJIT's.
 local P = ...
 setfenv(1, P.env)
-local type, error, tostring, select, floor = type, error, tostring, select, math.floor
-local load_source, find_plain, concat = P.C.load_source, P.C.find_plain, table.concat
+local type, error, select = type, error, select
+local load_source, concat, find0 = P.C.load_source, table.concat, string.find
 local setfenv0, G = setfenv, _G
 
 local bounded = {}
@@ -82,36 +82,6 @@ function bounded.sort(t, lt)
     end
     width = 2 * width
   end
-end
-
--- Find ----------------------------------------------------------------------------------------------------------------
-
--- Up to this length LuaJIT's plain search is kept: it compiles.
-local NATIVE_FIND = 4096
-local find0 = string.find
-
--- find(s, what, init, plain) for a `what` that is to be taken as it is; `s` and `what` are strings.
-function P.find_plain(s, what, init)
-  local n = #s
-  if n <= NATIVE_FIND then
-    local a, b = find0(s, what, init, true)
-    return a, b
-  end
-  if init == nil then
-    init = 1
-  else
-    init = floor(init)
-    if init < 0 then
-      init = n + init + 1
-      if init < 1 then init = 1 end
-    elseif init == 0 then
-      init = 1
-    elseif init > n + 1 then
-      return nil
-    end
-  end
-  local a, b = find_plain(s, what, init)
-  return a, b
 end
 
 -- Load ----------------------------------------------------------------------------------------------------------------
