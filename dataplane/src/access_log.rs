@@ -85,7 +85,7 @@ fn line(ex: &mut Exchange) -> Line<'_> {
     let header = |name: &[u8]| ex.req.head.headers.get(name).map(String::from_utf8_lossy);
     let last = ex.tries.last();
     let route = ex.route.as_deref();
-    let duration = ex.started.elapsed().as_secs_f64();
+    let duration = crate::clock::now().saturating_duration_since(ex.started).as_secs_f64();
     Line {
         time: crate::clock::unix_seconds() - duration,
         client: ex.req.client.ip(),

@@ -1,7 +1,25 @@
 //! Clocks and seeds.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+thread_local! {
+    static NOW: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Reads the monotonic clock and keeps it for [`now`]: when a worker wakes, and where a request's times are taken.
+pub fn tick() -> Instant {
+    let now = Instant::now();
+    NOW.set(Some(now));
+    now
+}
+
+/// The monotonic clock as of the last [`tick`]: never more than a turn of the worker's loop ago (and a second at most,
+/// since housekeeping ticks too). Reading the clock for each deadline would cost more than the deadline.
+pub fn now() -> Instant {
+    NOW.get().unwrap_or_else(tick)
+}
 
 /// Seconds since the epoch, with fractions.
 pub fn unix_seconds() -> f64 {

@@ -27,7 +27,7 @@ pub struct Conn {
     /// Our side of the socket.
     pub local: SocketAddr,
     /// The TLS session's facts; none on plain HTTP.
-    pub tls: Option<TlsInfo>,
+    pub tls: Option<Box<TlsInfo>>,
     /// Counts connections of the process; `ngx.var.connection`.
     pub serial: u64,
     /// The peer's IP address as text: written into every request, printed once.
@@ -68,6 +68,7 @@ impl std::fmt::Debug for AddressText {
 impl Conn {
     /// The facts of an accepted connection.
     pub fn new(peer: SocketAddr, local: SocketAddr, tls: Option<TlsInfo>, serial: u64) -> Self {
+        let tls = tls.map(Box::new);
         Self { peer, local, tls, serial, peer_text: AddressText::new(peer.ip().to_canonical()) }
     }
 }

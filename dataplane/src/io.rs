@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub const BUFFER_BYTES: usize = 16 * 1024;
 
 /// Buffers a worker keeps for reuse; more are freed.
-const POOLED_MAX: usize = 256;
+const POOLED_MAX: usize = 64;
 
 /// A byte stream to a peer.
 pub enum Io {
@@ -182,7 +182,7 @@ pub struct Deadline {
 impl Deadline {
     /// Expires after this long from now.
     pub fn set(&mut self, after: Duration) {
-        self.at = Some(Instant::now() + after);
+        self.at = Some(Instant::from_std(crate::clock::now()) + after);
     }
 
     /// Expires at the given instant; none: never.

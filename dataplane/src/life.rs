@@ -103,6 +103,7 @@ async fn fail(ex: &mut Exchange, client: &mut Client<'_>, error: Error) -> Ended
 
 /// `log` runs exactly once, here, whatever happened before.
 fn finish(ex: &mut Exchange) {
+    crate::clock::tick();
     phases::log(ex);
     ex.worker.shared.metrics.request(ex);
     access_log::write(ex);

@@ -102,7 +102,8 @@ fn serial() -> u64 {
 /// HTTP/1.1, or HTTP/2 by prior knowledge: its preface is told apart by the first bytes.
 async fn plain(worker: Rc<Worker>, tcp: TcpStream, conn: Conn) {
     let conn = Rc::new(conn);
-    match h2::has_preface(&worker, &tcp).await {
+    // Boxed, so that its timers take no room once the first bytes are there.
+    match Box::pin(h2::has_preface(&worker, &tcp)).await {
         Some(true) => Box::pin(h2::serve(worker, tcp, conn)).await,
         Some(false) => h1::serve(worker, Io::Plain(tcp), conn).await,
         None => {}

@@ -3,8 +3,8 @@
 //! - [`vms`]: a worker's VMs: made, replaced, retired
 //! - [`phases`]: runs the scripts of a phase, in order, with OpenResty's semantics
 //! - [`host`]: what scripts can ask of us: `lua_vm::Host` for [`crate::exchange::Exchange`], one file per `ngx.*` area
-//! - [`vars`]: `ngx.var`
-//! - [`timers`]: `ngx.timer`
+//! - [`vars`]: what `ngx.var` reads and writes
+//! - [`timers`]: callbacks of `ngx.timer`
 //! - [`shdict`], [`encoding`]: shared dicts and pure functions behind the API
 
 use std::net::SocketAddr;

@@ -121,7 +121,7 @@ impl Metrics {
     pub fn request(&self, ex: &Exchange) {
         let counters = ex.route.as_ref().map_or(&self.unrouted, |r| &r.counters);
         counters.0[class(ex.resp.status)].inc();
-        self.durations.observe(ex.started.elapsed());
+        self.durations.observe(crate::clock::now().saturating_duration_since(ex.started));
     }
 
     /// Names as labels, as long as there are not too many.

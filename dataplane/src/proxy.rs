@@ -96,11 +96,11 @@ async fn attempt(
     address: SocketAddr,
     source: &mut Source,
 ) -> Result<Ended> {
-    let started = ex.worker.now();
+    let started = crate::clock::now();
     ex.tries.push(Try { address, status: 0, started, connect_time: None, header_time: None, response_time: None });
     let timeout = Duration::from_millis(route.policy.connect_timeout_ms);
-    let (mut up, key, _reused) = connect::connect(ex, upstream, address, timeout).await?;
-    this_try(ex).connect_time = Some(started.elapsed().as_secs_f64());
+    let (mut up, key, reused) = connect::connect(ex, upstream, address, timeout).await?;
+    this_try(ex).connect_time = Some(if reused { 0.0 } else { started.elapsed().as_secs_f64() });
     begin(ex, route, &mut up, source);
     let mut head = std::mem::take(&mut ex.upstream_head);
     let mut transfer = Transfer::new(source);
@@ -108,7 +108,7 @@ async fn attempt(
         error.retry &= !up.sent_any() || ex.req.head.method.is_idempotent();
         return Err(error);
     }
-    let at = started.elapsed().as_secs_f64();
+    let at = (crate::clock::tick() - started).as_secs_f64();
     let this = this_try(ex);
     (this.status, this.header_time) = (head.status, Some(at));
     if head.status == 101 {
@@ -117,7 +117,7 @@ async fn attempt(
     let plain = respond::start(ex, &mut head)?;
     ex.upstream_head = head;
     let result = transfer.to_end(ex, client, &mut up, plain).await;
-    let took = started.elapsed().as_secs_f64();
+    let took = (crate::clock::tick() - started).as_secs_f64();
     this_try(ex).response_time = Some(took);
     result?;
     let request_done = transfer.request_done();

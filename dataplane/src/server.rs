@@ -195,6 +195,7 @@ async fn housekeeping(worker: Rc<crate::worker::Worker>) {
                 false
             }
         };
+        crate::clock::tick();
         crate::access_log::flush();
         if refresh {
             let snapshot = worker.snapshot(Arc::clone);

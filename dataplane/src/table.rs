@@ -28,7 +28,7 @@ pub struct Snapshot {
     /// Host and path to route.
     pub router: Router<Arc<CompiledRoute>>,
     /// Facts of hosts, by host key (`shop.example.com`, `*.example.com`, `*`).
-    pub hosts: imbl::HashMap<String, Arc<value::Host>>,
+    pub hosts: imbl::GenericHashMap<String, Arc<value::Host>, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>,
     /// Certificates by Secret.
     pub certificates: imbl::HashMap<ObjectName, Arc<crate::tls::LoadedCertificate>>,
     /// What holds for the whole table.
@@ -45,7 +45,7 @@ impl Snapshot {
         Self {
             version: 0,
             router: Router::default(),
-            hosts: imbl::HashMap::new(),
+            hosts: imbl::GenericHashMap::default(),
             certificates: imbl::HashMap::new(),
             settings: Arc::default(),
             scopes: imbl::HashMap::new(),

@@ -142,7 +142,7 @@ impl Worker {
 
     /// The monotonic clock.
     pub fn now(&self) -> Instant {
-        Instant::now()
+        crate::clock::tick()
     }
 
     /// Pseudo-random bits for balancing and ids (xorshift64*): not for secrets.
@@ -158,12 +158,16 @@ impl Worker {
     /// 32 hexadecimal digits, as nginx's `$request_id`.
     pub fn random_id(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut id = String::with_capacity(32);
-        for _ in 0..2 {
-            let bits = self.random();
-            id.extend((0..16).rev().map(|i| char::from(DIGITS[(bits >> (4 * i)) as usize & 15])));
+        let mut id = [0; 32];
+        for half in id.chunks_exact_mut(16) {
+            let bits = self.random().to_be_bytes();
+            for (pair, byte) in half.chunks_exact_mut(2).zip(bits) {
+                pair[0] = DIGITS[usize::from(byte >> 4)];
+                pair[1] = DIGITS[usize::from(byte & 15)];
+            }
         }
-        id
+        // All of it is ASCII.
+        String::from_utf8_lossy(&id).into_owned()
     }
 }
 

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use lua_vm::{Host, Outcome, Phase, Session};
+use routing::key::PluginKey;
 
 use crate::exchange::Exchange;
 use crate::lua::vms::ScopeVm;
@@ -60,6 +61,11 @@ pub(super) fn running_vm(ex: &Exchange) -> Option<Rc<ScopeVm>> {
 /// Logs an error of the host's own about what a script did.
 pub(super) fn error(ex: &Exchange, message: &str) {
     log::host_error(ex, message);
+}
+
+/// Logs how a plugin's script failed.
+pub(super) fn failure(ex: &Exchange, plugin: &PluginKey, message: &str) {
+    log::write_of(ex, Some(plugin), log::ERROR, message.as_bytes());
 }
 
 /// Logs at nginx's level alert.

@@ -145,7 +145,7 @@ fn is_builtin(name: &[u8]) -> bool {
 }
 
 /// Makes a value in the scratch buffer.
-fn made<'a>(ex: &'a mut Exchange, value: impl std::fmt::Display) -> Option<&'a [u8]> {
+fn made(ex: &mut Exchange, value: impl std::fmt::Display) -> Option<&[u8]> {
     use std::io::Write;
     ex.lua.scratch.clear();
     write!(ex.lua.scratch, "{value}").ok()?;

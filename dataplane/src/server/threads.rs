@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::task::LocalSet;
+use tokio::runtime::LocalOptions;
 
 use super::{Addresses, Options, State};
 use crate::listener;
@@ -90,11 +90,12 @@ fn work(id: usize, listeners: Vec<(TcpListener, bool)>, state: &Arc<State>, tls:
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(crate::access_log::flush)
+        .on_thread_unpark(|| _ = crate::clock::tick())
         // How many tasks run before sockets are looked at again; tokio's default is 61.
         .event_interval(31)
-        .build()?;
+        .build_local(LocalOptions::default())?;
     let worker = Worker::new(id, state.shared.clone());
-    LocalSet::new().block_on(&runtime, async {
+    runtime.block_on(async {
         tokio::task::spawn_local(super::housekeeping(worker.clone()));
         let mut accepting = Vec::new();
         for (listener, is_tls) in listeners {

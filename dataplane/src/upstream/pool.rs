@@ -58,7 +58,7 @@ impl Pools {
         if list.len() >= max {
             list.remove(0);
         }
-        list.push(Idle { connection, since: Instant::now() });
+        list.push(Idle { connection, since: crate::clock::now() });
     }
 
     /// Closes connections that idled for longer than `timeout` or that the endpoint closed.

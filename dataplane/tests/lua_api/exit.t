@@ -188,7 +188,7 @@ ngx.log(ngx.ERR, select(2, pcall(ngx.sleep, 1)))
 error("wrong")
 --- status: 500
 --- error_log
-[lua] lua entry thread aborted: runtime error: access:1: wrong
+lua entry thread aborted: runtime error: access:1: wrong
 coroutine 0:
 
 === an error with the policy to ignore it

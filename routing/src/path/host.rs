@@ -92,8 +92,10 @@ pub fn normalize_host(authority: &[u8]) -> Result<Cow<'_, str>, BadHost> {
 pub fn is_ip_literal(host: &str) -> bool {
     match host.as_bytes() {
         [b'[', ..] => true,
-        // Few names end in a digit, so few requests pay for the attempt.
-        [.., b'0'..=b'9'] => host.parse::<Ipv4Addr>().is_ok(),
+        // Few names end in a digit, and fewer have nothing but digits and dots.
+        bytes @ [.., b'0'..=b'9'] if bytes.iter().all(|b| matches!(b, b'0'..=b'9' | b'.')) => {
+            bytes.len() <= 15 && host.parse::<Ipv4Addr>().is_ok()
+        }
         _ => false,
     }
 }

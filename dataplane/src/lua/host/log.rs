@@ -7,6 +7,7 @@
 use std::fmt::Write;
 
 use lua_vm::Phase;
+use routing::key::PluginKey;
 use tracing::Level;
 
 use crate::exchange::Exchange;
@@ -14,7 +15,7 @@ use crate::exchange::Exchange;
 /// nginx's levels by number.
 const NAMES: [&str; 9] = ["stderr", "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"];
 
-const ERROR: i32 = 4;
+pub(super) const ERROR: i32 = 4;
 
 /// A line is cut here, as nginx cuts its own (`NGX_MAX_ERROR_STR`).
 const MAX_LINE: usize = 2048;
@@ -44,11 +45,17 @@ pub(super) fn enabled_level() -> i32 {
 
 /// Writes a line; `message` begins with `[lua]` and the place.
 pub(super) fn write(ex: &Exchange, level: i32, message: &[u8]) {
+    let running = ex.lua.running.as_ref().map(|used| &used.plugin);
+    write_of(ex, running, level, message);
+}
+
+/// Writes a line about a plugin's script.
+pub(super) fn write_of(ex: &Exchange, plugin: Option<&PluginKey>, level: i32, message: &[u8]) {
     if level > enabled_level() {
         return;
     }
     let text = line(ex, level, message);
-    let plugin = ex.lua.running.as_ref().map(|used| used.plugin.to_string()).unwrap_or_default();
+    let plugin = plugin.map(ToString::to_string).unwrap_or_default();
     match level_of(level) {
         Level::ERROR => tracing::error!(target: "lua", plugin, "{text}"),
         Level::WARN => tracing::warn!(target: "lua", plugin, "{text}"),

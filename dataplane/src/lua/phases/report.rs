@@ -3,6 +3,7 @@
 use lua_vm::{Phase, ScriptError};
 
 use crate::exchange::Exchange;
+use crate::lua::host;
 use crate::table::Step;
 
 /// Logs and counts a failure.
@@ -13,20 +14,7 @@ pub(super) fn failed(ex: &Exchange, step: &Step, phase: Phase, error: &ScriptErr
         }
         _ => format!("lua entry thread aborted: runtime error: {error}"),
     };
-    tracing::error!(
-        target: "lua",
-        plugin = %step.used.plugin,
-        client = %ex.req.client.ip(),
-        request = %request_line(ex),
-        host = %ex.req.host,
-        "[lua] {what}"
-    );
+    host::failure(ex, &step.used.plugin, &what);
     ex.worker.shared.metrics.script_failed(&step.used.plugin, phase.name(), error.kind.as_str());
     ex.worker.shared.failures.note(&step.used.plugin, phase.name(), error);
-}
-
-/// As nginx writes it in its error log.
-pub(super) fn request_line(ex: &Exchange) -> String {
-    let head = &ex.req.head;
-    format!("{} {} {}", head.method.as_str(), String::from_utf8_lossy(&head.target), ex.req.protocol())
 }
