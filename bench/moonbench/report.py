@@ -7,6 +7,7 @@ import subprocess
 
 COLUMNS = [
     ("cpu_us", "CPU us/req", "{:.1f}"),
+    ("user_us", "of it user", "{:.1f}"),
     ("requests_per_second", "req/s", "{:.0f}"),
     ("p50_ms", "p50 ms", "{:.2f}"),
     ("p99_ms", "p99 ms", "{:.2f}"),

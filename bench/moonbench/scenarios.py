@@ -115,15 +115,17 @@ class Bench:
             return load.wrk(f"http://127.0.0.1:{setting.http}{path}", connections, seconds)
 
         run(WARM_UP_SECONDS)
-        before = process.cpu_seconds()
+        before, ticks = process.cpu_seconds(), process.ticks()
         result = run(self.options.seconds)
         cpu = process.cpu_seconds() - before
+        user, system = (after - start for after, start in zip(process.ticks(), ticks))
         if result["errors"]:
             raise RuntimeError(f"{result['errors']} of {result['requests']} requests failed")
         if not result["requests"]:
             raise RuntimeError("no request was answered")
         return {
             "cpu_us": cpu / result["requests"] * 1e6,
+            "user_us": cpu / result["requests"] * 1e6 * user / max(user + system, 1),
             "requests_per_second": result["requests"] / result["seconds"],
             "p50_ms": result["p50_us"] / 1000,
             "p99_ms": result["p99_us"] / 1000,

@@ -58,7 +58,10 @@ fn http2_by_alpn_and_http1_without() {
         String::from_utf8_lossy(&version.stdout).into_owned()
     };
     assert_eq!(version(&["--http2"]), "2");
-    assert_eq!(version(&["--http1.1"]), "1.1");
+    // The request may come together with the end of the handshake, or after it.
+    for _ in 0..20 {
+        assert_eq!(version(&["--http1.1", "--max-time", "20"]), "1.1");
+    }
     let got = curl_tls(&moongate, &certificate, &["--http2"], "/x?y").text();
     assert!(got.starts_with("GET /x?y HTTP/1.1\r\n"), "{got}");
     assert!(got.contains("X-Forwarded-Proto: https\r\n"), "{got}");
