@@ -177,7 +177,8 @@ fn dropped_threads_and_sessions_leave_nothing() {
     let before = t.memory_bytes();
     (0..10_000).for_each(|_| round(&mut host));
     (0..3).for_each(|_| t.collect());
-    assert!(t.memory_bytes() < before + 4096, "{before} -> {}", t.memory_bytes());
+    // A table may have grown between two collections; 10,000 of anything left would be megabytes.
+    assert!(t.memory_bytes() < before + (64 << 10), "{before} -> {}", t.memory_bytes());
 }
 
 #[test]
