@@ -19,22 +19,23 @@ use lua_api::{client, logs, table, upstream};
 /// One server at a time: what is logged belongs to the block that runs.
 static ONE: Mutex<()> = Mutex::new(());
 
+/// A server with one worker.
+fn server() -> Server {
+    logs::start();
+    let loopback = "127.0.0.1:0".parse().expect("an address");
+    let options = Options { http: vec![loopback], https: Vec::new(), admin: None, workers: 1 };
+    Server::start(&options).expect("start")
+}
+
 /// Serves every block of a file and compares what comes of it.
 fn check(file: &str) {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    logs::start();
     let path = format!("{}/tests/lua_api/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
     let blocks = Block::parse_all(file, &text);
-    let loopback = "127.0.0.1:0".parse().expect("an address");
-    let options = Options { http: vec![loopback], https: Vec::new(), admin: None, workers: 1 };
-    let mut server = Server::start(&options).expect("start");
-    let echo = upstream::start();
-    let commit = table::commit(&blocks, echo);
-    let before = server.state().shared.snapshot.load().version;
-    let problems = server.apply(&commit);
+    let mut server = server();
+    let problems = server.apply(&table::commit(&blocks, upstream::start()));
     assert!(problems.is_empty(), "{file}: {problems:?}");
-    assert!(server.state().shared.snapshot.load().version > before);
     let address = server.addresses().http[0];
     let only = std::env::var("ONLY").ok();
     let mut failures = Vec::new();
@@ -49,6 +50,31 @@ fn check(file: &str) {
     assert!(failures.is_empty(), "{} of {} blocks fail:\n\n{}", failures.len(), blocks.len(), failures.join("\n\n"));
 }
 
+#[test]
+fn timers_of_a_replaced_vm_fire_early() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let version = |name: &str| {
+        let text = format!(
+            "=== timers\n--- init_worker\nversion = '{name}'\n--- content\nlocal function late(premature)\n\
+             ngx.log(ngx.ERR, 'late of ', version, ': ', premature)\n\
+             ngx.log(ngx.ERR, 'new: ', select(2, ngx.timer.at(1, late)))\nend\n\
+             ngx.timer.at(3600, late)\nngx.timer.every(3600, late)\nngx.say(version)\n"
+        );
+        Block::parse_all("replaced.t", &text)
+    };
+    let mut server = server();
+    let upstream = upstream::start();
+    let (one, two) = (version("one"), version("two"));
+    assert!(server.apply(&table::commit(&one, upstream)).is_empty());
+    let address = server.addresses().http[0];
+    assert_eq!(client::request(address, &one[0]).text(), "one\n");
+    logs::clear();
+    assert!(server.apply(&table::commit(&two, upstream)).is_empty());
+    assert!(logs::wait_for("late of one: true"), "{}", logs::all());
+    assert!(logs::wait_for("new: process exiting"), "{}", logs::all());
+    server.shutdown(Duration::ZERO, Duration::from_secs(5));
+}
+
 macro_rules! files {
     ($($name:ident)*) => {
         $(
@@ -60,4 +86,4 @@ macro_rules! files {
     };
 }
 
-files! { var req_headers req_args req_body header output exit log text time shared timer phases balancer filters modules ctx }
+files! { var req_headers req_args req_body header output exit log text re time shared timer phases balancer filters modules ctx }

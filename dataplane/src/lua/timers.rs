@@ -11,9 +11,9 @@ use std::time::Duration;
 use lua_vm::{Arg, Phase, ScriptError, Step, Value};
 use tokio::sync::Notify;
 
+use super::Op;
 use super::host;
 use super::vms::{RequestVm, ScopeVm};
-use super::Op;
 use crate::exchange::Exchange;
 use crate::table::PluginUse;
 use crate::worker::Worker;

@@ -34,7 +34,10 @@ impl Block {
                 text.push_str(line);
                 text.push('\n');
             } else {
-                assert!(line.trim().is_empty() || line.starts_with('#'), "{file}:{number}: outside of a section: {line}");
+                assert!(
+                    line.trim().is_empty() || line.starts_with('#'),
+                    "{file}:{number}: outside of a section: {line}"
+                );
             }
         }
         for (name, text) in blocks.iter_mut().flat_map(|b| &mut b.sections) {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use routing::key::{BindingKey, ChainKey, PluginKey, PluginKind};
 use routing::value::{
-    Action, Backend, Binding, Chain, Endpoint, EndpointState, Endpoints, FailurePolicy, LuaLimits, Namespace, Phase, Plugin,
-    Route, RoutePolicyOverrides, Settings, Upstream, UpstreamProtocol, Use,
+    Action, Backend, Binding, Chain, Endpoint, EndpointState, Endpoints, FailurePolicy, LuaLimits, Namespace, Phase,
+    Plugin, Route, RoutePolicyOverrides, Settings, Upstream, UpstreamProtocol, Use,
 };
 use routing::{Change, Commit, Hash, Key, ObjectName, PathKind, RouteKey, Value};
 
@@ -34,10 +34,7 @@ pub(crate) fn commit(blocks: &[Block], upstream: SocketAddr) -> Commit {
     let limits = LuaLimits { cpu_per_resume_ms: 10_000, cpu_per_request_ms: 60_000, ..LuaLimits::default() };
     put(Key::Namespace("t".into()), Value::Namespace(Namespace { limits, ..Namespace::default() }));
     let endpoint = Endpoint { address: upstream, zone: None, state: EndpointState::Ready };
-    put(
-        Key::Endpoints("t/echo:80".into()),
-        Value::Endpoints(Endpoints { addresses: vec![endpoint], external: None }),
-    );
+    put(Key::Endpoints("t/echo:80".into()), Value::Endpoints(Endpoints { addresses: vec![endpoint], external: None }));
     let spec = Upstream {
         endpoints: "t/echo:80".into(),
         service: ObjectName::new("t", "echo"),
@@ -75,7 +72,8 @@ fn add(block: &Block, number: usize, put: &mut impl FnMut(Key, Value)) -> ChainK
         }
     }
     let json = |section: &str| block.get(section).map(|text| serde_json::from_str(text).expect("JSON"));
-    let variables = json("variables").map_or_else(BTreeMap::new, |v| serde_json::from_value(v).expect("a map of strings"));
+    let variables =
+        json("variables").map_or_else(BTreeMap::new, |v| serde_json::from_value(v).expect("a map of strings"));
     let failure_policy = if block.has("ignore") { FailurePolicy::Ignore } else { FailurePolicy::Fail };
     put(
         Key::Plugin(plugin.clone()),

@@ -244,4 +244,3 @@ pub(super) fn space(ex: &Exchange, dict: i32, free: bool) -> f64 {
     let Some(dict) = ex.worker.dict_slots.get(dict) else { return 0.0 };
     (if free { dict.free_space() } else { dict.capacity() }) as f64
 }
-

@@ -96,7 +96,9 @@ fn rename(ex: &mut Exchange) {
 pub(super) fn set_uri(ex: &mut Exchange, uri: &[u8], binary: bool) -> Result<(), String> {
     if !binary && let Some(byte) = uri.iter().find(|b| b.is_ascii_control()) {
         let shown = escape::log(uri);
-        return Err(format!("unsafe byte \"0x{byte:02x}\" in uri \"{shown}\" (maybe you want to set the 'binary' argument?)"));
+        return Err(format!(
+            "unsafe byte \"0x{byte:02x}\" in uri \"{shown}\" (maybe you want to set the 'binary' argument?)"
+        ));
     }
     ex.req.path = uri.to_vec();
     ex.req.path_changed = true;
