@@ -32,7 +32,7 @@ use config::Config;
 const ASK_EVERY: u32 = 256;
 
 /// The light userdata `cjson.empty_array`. Not an address: scripts may print it.
-const EMPTY_ARRAY: *mut c_void = 0x636a_736f_6e as *mut c_void;
+const EMPTY_ARRAY: *mut c_void = 0x0063_6a73_6f6e as *mut c_void;
 
 /// Where the metatables are in the registry, one of each for all instances of a VM.
 const ARRAY_MT: &CStr = c"cjson.array_mt";

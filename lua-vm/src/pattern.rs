@@ -7,9 +7,9 @@
 //! VM's hook stops the script, whatever it catches. There is no other limit of steps: what ends in time ends as in
 //! LuaJIT. Plain searches are linear, by memmem.
 //!
-//! **Wiring**: `cfun::functions` has `pattern_find`, `pattern_match`, `pattern_gmatch` and `pattern_gsub`, their first
-//! upvalue the VM's core. `prelude/pattern.lua` wraps `find`, whose plain form LuaJIT compiles, and leaves the four in
-//! `P.bounded_string`, from where `harden.lua` puts them into the namespace's `string`.
+//! **Wiring**: `cfun::functions` has `pattern_find`, `pattern_match`, `pattern_gmatch_at` and `pattern_gsub`, their
+//! first upvalue the VM's core. `prelude/pattern.lua` wraps `find`, whose plain form LuaJIT compiles, makes `gmatch`'s
+//! iterators, and leaves the four functions in `P.bounded_string`, from where `harden.lua` puts them into the namespace's `string`.
 
 mod matcher;
 
@@ -21,7 +21,7 @@ use mlua_sys::lua_State;
 
 use crate::arena::Arena;
 use crate::interrupt::Interrupt;
-use matcher::{Capture, Error, Matcher};
+use matcher::{Capture, Captured, Error, Matcher};
 
 /// The string or number at `arg`, as bytes.
 ///
@@ -57,14 +57,19 @@ unsafe fn interrupt(l: *mut lua_State) -> Interrupt {
     Interrupt::of(unsafe { crate::cfun::core(l) })
 }
 
-/// Raises.
+/// Raises, with the place of the caller that many levels up.
 ///
 /// # Safety
-/// `l` runs a C function; the caller has nothing to drop and does not go on.
+/// `l` runs a C function with room for two values; the caller has nothing to drop and does not go on.
 #[cold]
-unsafe fn raise(l: *mut lua_State, error: Error) -> c_int {
+unsafe fn raise(l: *mut lua_State, level: c_int, error: Error) -> c_int {
     // SAFETY: as this function's contract says.
-    unsafe { lua::luaL_error(l, c"%s".as_ptr(), error.as_ptr()) }
+    unsafe {
+        lua::luaL_where(l, level);
+        lua::lua_pushstring_(l, error.as_ptr());
+        lua::lua_concat(l, 2);
+        lua::lua_error(l)
+    }
 }
 
 pub(crate) unsafe extern "C-unwind" fn find(l: *mut lua_State) -> c_int {
@@ -103,14 +108,14 @@ unsafe fn find_or_match(l: *mut lua_State, find: bool) -> c_int {
         match found {
             Ok(Some((from, to))) if find => {
                 push_range(l, from, to);
-                2 + push_captures(l, &matcher, subject, None)
+                2 + push_captures(l, &matcher, subject, None, 1)
             }
-            Ok(Some(range)) => push_captures(l, &matcher, subject, Some(range)),
+            Ok(Some(range)) => push_captures(l, &matcher, subject, Some(range), 1),
             Ok(None) => {
                 lua::lua_pushnil(l);
                 1
             }
-            Err(error) => raise(l, error),
+            Err(error) => raise(l, 1, error),
         }
     }
 }
@@ -145,6 +150,7 @@ unsafe fn push_captures(
     matcher: &Matcher<'_>,
     subject: &[u8],
     whole: Option<(usize, usize)>,
+    level: c_int,
 ) -> c_int {
     // SAFETY: as this function's contract says.
     unsafe {
@@ -158,7 +164,7 @@ unsafe fn push_captures(
             _ => {}
         }
         for &capture in matcher.captures() {
-            push_capture(l, capture, subject);
+            push_capture(l, capture, subject, level);
         }
         count
     }
@@ -166,13 +172,13 @@ unsafe fn push_captures(
 
 /// # Safety
 /// As for `push_captures`, with room for a value.
-unsafe fn push_capture(l: *mut lua_State, capture: Capture, subject: &[u8]) {
+unsafe fn push_capture(l: *mut lua_State, capture: Capture, subject: &[u8], level: c_int) {
     // SAFETY: as this function's contract says.
     unsafe {
-        match capture {
-            Capture::Text { start, end } => push_text(l, &subject[start..end]),
-            Capture::Position { start } => lua::lua_pushnumber(l, (start + 1) as f64),
-            Capture::Open { .. } => _ = raise(l, c"unfinished capture"),
+        match capture.get() {
+            Captured::Text(start, end) => push_text(l, &subject[start..end]),
+            Captured::Position(start) => lua::lua_pushnumber(l, (start + 1) as f64),
+            Captured::Open => _ = raise(l, level, c"unfinished capture"),
         }
     }
 }
@@ -184,37 +190,23 @@ unsafe fn push_text(l: *mut lua_State, text: &[u8]) {
     unsafe { lua::lua_pushlstring_(l, text.as_ptr().cast(), text.len()) };
 }
 
-/// `gmatch`: the iterator's upvalues are the core, both strings, and where to go on.
-pub(crate) unsafe extern "C-unwind" fn gmatch(l: *mut lua_State) -> c_int {
-    // SAFETY: a C function's own stack.
+/// `gmatch_at(s, pattern, from)` for the prelude's iterator: where to go on (from 0), then the captures; nothing at the
+/// end. Errors name the place of the iterator's caller.
+pub(crate) unsafe extern "C-unwind" fn gmatch_at(l: *mut lua_State) -> c_int {
+    // SAFETY: a C function's own stack; no local has a destructor.
     unsafe {
-        bytes(l, 1);
-        bytes(l, 2);
-        lua::lua_settop(l, 2);
-        lua::lua_pushvalue(l, lua::lua_upvalueindex(1));
-        lua::lua_insert(l, 1);
-        lua::lua_pushnumber(l, 0.0);
-        lua::lua_pushcclosure(l, gmatch_next, 4);
-        1
-    }
-}
-
-unsafe extern "C-unwind" fn gmatch_next(l: *mut lua_State) -> c_int {
-    // SAFETY: a C function's own stack; its upvalues are those that `gmatch` gave it, which keep the strings.
-    unsafe {
-        let subject = bytes(l, lua::lua_upvalueindex(2));
-        let pattern = bytes(l, lua::lua_upvalueindex(3));
-        let from = lua::lua_tonumber(l, lua::lua_upvalueindex(4)) as usize;
+        let subject = bytes(l, 1);
+        let pattern = bytes(l, 2);
+        let from = lua::lua_tonumber(l, 3) as usize;
         let mut matcher = Matcher::new(subject, pattern, interrupt(l));
         match matcher.search(from, 0) {
             Ok(Some((from, to))) => {
                 // Behind an empty match it goes on with the next byte.
                 lua::lua_pushnumber(l, (to + usize::from(to == from)) as f64);
-                lua::lua_replace(l, lua::lua_upvalueindex(4));
-                push_captures(l, &matcher, subject, Some((from, to)))
+                1 + push_captures(l, &matcher, subject, Some((from, to)), 2)
             }
             Ok(None) => 0,
-            Err(error) => raise(l, error),
+            Err(error) => raise(l, 2, error),
         }
     }
 }
@@ -247,7 +239,7 @@ pub(crate) unsafe extern "C-unwind" fn gsub(l: *mut lua_State) -> c_int {
             let (from, to) = match found {
                 Ok(Some(range)) => range,
                 Ok(None) => break,
-                Err(error) => return raise(l, error),
+                Err(error) => return raise(l, 1, error),
             };
             count += 1;
             out.push(&subject[copied..from]);
@@ -283,12 +275,12 @@ unsafe fn replacement(
         match kind {
             lua::LUA_TFUNCTION => {
                 lua::lua_pushvalue(l, 3);
-                let count = push_captures(l, matcher, subject, Some((from, to)));
+                let count = push_captures(l, matcher, subject, Some((from, to)), 1);
                 lua::lua_call(l, count, 1);
             }
             lua::LUA_TTABLE => {
                 match matcher.captures().first() {
-                    Some(&capture) => push_capture(l, capture, subject),
+                    Some(&capture) => push_capture(l, capture, subject, 1),
                     None => push_text(l, &subject[from..to]),
                 }
                 lua::lua_gettable_(l, 3);
@@ -326,16 +318,18 @@ unsafe fn template(
             // At its end it stands for the zero that ends a string, as in LuaJIT.
             let byte = rest.get(escape + 1).copied().unwrap_or(0);
             rest = rest.get(escape + 2..).unwrap_or_default();
-            match (byte, matcher.captures().get(usize::from(byte).wrapping_sub(usize::from(b'1')))) {
+            let index = usize::from(byte).wrapping_sub(usize::from(b'1'));
+            match (byte, matcher.captures().get(index).map(|capture| capture.get())) {
                 (b'0', _) => out.push(&subject[from..to]),
                 (b'1', None) => out.push(&subject[from..to]),
-                (b'1'..=b'9', Some(&Capture::Text { start, end })) => out.push(&subject[start..end]),
-                (b'1'..=b'9', Some(&capture)) => {
-                    push_capture(l, capture, subject);
+                (b'1'..=b'9', Some(Captured::Text(start, end))) => out.push(&subject[start..end]),
+                (b'1'..=b'9', Some(Captured::Position(start))) => {
+                    lua::lua_pushnumber(l, (start + 1) as f64);
                     out.push(bytes(l, -1));
                     lua::lua_settop(l, 5);
                 }
-                (b'1'..=b'9', None) => _ = raise(l, c"invalid capture index"),
+                (b'1'..=b'9', Some(Captured::Open)) => _ = raise(l, 1, c"unfinished capture"),
+                (b'1'..=b'9', None) => _ = raise(l, 1, c"invalid capture index"),
                 _ => out.push_byte(byte),
             }
         }
@@ -345,4 +339,4 @@ unsafe fn template(
 
 /// The functions and their names in `P.C`.
 pub(crate) const FUNCTIONS: [(&CStr, lua::lua_CFunction); 4] =
-    [(c"pattern_find", find), (c"pattern_match", match_), (c"pattern_gmatch", gmatch), (c"pattern_gsub", gsub)];
+    [(c"pattern_find", find), (c"pattern_match", match_), (c"pattern_gmatch_at", gmatch_at), (c"pattern_gsub", gsub)];

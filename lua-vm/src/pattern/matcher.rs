@@ -16,21 +16,40 @@ const ASK_EVERY: usize = 16 * 1024;
 /// An error's text.
 pub(super) type Error = &'static CStr;
 
-/// What a capture is so far.
+/// A capture. Small, since a matcher has room for all of them: Lua's strings are shorter than 2 GiB.
 #[derive(Clone, Copy)]
-pub(super) enum Capture {
-    /// Begun.
-    Open { start: usize },
-    /// `()`
-    Position { start: usize },
-    /// Ended.
-    Text { start: usize, end: usize },
+pub(super) struct Capture {
+    start: u32,
+    /// Or one of the two below.
+    end: u32,
+}
+
+/// Begun, but not ended.
+const OPEN: u32 = u32::MAX;
+/// `()`
+const POSITION: u32 = u32::MAX - 1;
+
+/// What a capture is.
+pub(super) enum Captured {
+    /// Begun, but not ended.
+    Open,
+    /// `()`: where it is.
+    Position(usize),
+    /// A part of the subject.
+    Text(usize, usize),
 }
 
 impl Capture {
-    fn start(self) -> usize {
-        match self {
-            Self::Open { start } | Self::Position { start } | Self::Text { start, .. } => start,
+    fn new(start: usize, end: u32) -> Self {
+        Self { start: start as u32, end }
+    }
+
+    pub(super) fn get(self) -> Captured {
+        let start = self.start as usize;
+        match self.end {
+            OPEN => Captured::Open,
+            POSITION => Captured::Position(start),
+            end => Captured::Text(start, end as usize),
         }
     }
 }
@@ -48,7 +67,7 @@ pub(super) struct Matcher<'a> {
 
 impl<'a> Matcher<'a> {
     pub(super) fn new(subject: &'a [u8], pattern: &'a [u8], interrupt: Interrupt) -> Self {
-        let captures = [Capture::Open { start: 0 }; MAX_CAPTURES];
+        let captures = [Capture { start: 0, end: 0 }; MAX_CAPTURES];
         Self { subject, pattern, captures, level: 0, depth: 0, steps_left: ASK_EVERY, interrupt }
     }
 
@@ -125,8 +144,8 @@ impl<'a> Matcher<'a> {
         loop {
             self.spend(1)?;
             match (self.item(p), self.item(p + 1)) {
-                (b'(', b')') => return self.begin_capture(s, p + 2, Capture::Position { start: s }),
-                (b'(', _) => return self.begin_capture(s, p + 1, Capture::Open { start: s }),
+                (b'(', b')') => return self.begin_capture(s, p + 2, Capture::new(s, POSITION)),
+                (b'(', _) => return self.begin_capture(s, p + 1, Capture::new(s, OPEN)),
                 (b')', _) => return self.end_capture(s, p + 1),
                 (0, _) => return Ok(Some(s)),
                 (b'$', 0) => return Ok((s == self.subject.len()).then_some(s)),
@@ -272,13 +291,12 @@ impl<'a> Matcher<'a> {
     }
 
     fn end_capture(&mut self, s: usize, p: usize) -> Result<Option<usize>, Error> {
-        let open = self.captures().iter().rposition(|capture| matches!(capture, Capture::Open { .. }));
+        let open = self.captures().iter().rposition(|capture| capture.end == OPEN);
         let open = open.ok_or(c"invalid pattern capture")?;
-        let start = self.captures[open].start();
-        self.captures[open] = Capture::Text { start, end: s };
+        self.captures[open].end = s as u32;
         let end = self.run(s, p)?;
         if end.is_none() {
-            self.captures[open] = Capture::Open { start };
+            self.captures[open].end = OPEN;
         }
         Ok(end)
     }
@@ -323,10 +341,10 @@ impl<'a> Matcher<'a> {
     /// `%1`: where what it captured ends, once more.
     fn back_reference(&mut self, s: usize, digit: u8) -> Result<Option<usize>, Error> {
         let index = usize::from(digit).checked_sub(usize::from(b'1'));
-        match index.and_then(|index| self.captures().get(index)).copied() {
-            None | Some(Capture::Open { .. }) => Err(c"invalid capture index"),
-            Some(Capture::Position { .. }) => Ok(None),
-            Some(Capture::Text { start, end }) => {
+        match index.and_then(|index| self.captures().get(index)).map_or(Captured::Open, |capture| capture.get()) {
+            Captured::Open => Err(c"invalid capture index"),
+            Captured::Position(_) => Ok(None),
+            Captured::Text(start, end) => {
                 self.spend((end - start) / 32)?;
                 Ok(self.subject[s..].starts_with(&self.subject[start..end]).then_some(s + (end - start)))
             }

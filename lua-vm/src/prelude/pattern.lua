@@ -1,8 +1,8 @@
 -- The string functions that search, for namespaces: see pattern.rs.
 local P = ...
 setfenv(1, P.env)
-local C, type = P.C, type
-local find0, find_pattern = string.find, C.pattern_find
+local C, type, tostring, error = P.C, type, tostring, error
+local find0, find_pattern, gmatch_at = string.find, C.pattern_find, C.pattern_gmatch_at
 
 -- Up to this length LuaJIT's plain search is kept: it compiles, and a search there is quadratic in little.
 local NATIVE_FIND = 4096
@@ -36,4 +36,27 @@ local function find(s, pattern, init, plain)
   return find_pattern(s, pattern, init, plain)
 end
 
-P.bounded_string = { find = find, match = C.pattern_match, gmatch = C.pattern_gmatch, gsub = C.pattern_gsub }
+local function check(v, n)
+  if type(v) == "string" then return v end
+  if type(v) ~= "number" then
+    error("bad argument #" .. n .. " to 'gmatch' (string expected, got " .. type(v) .. ")", 3)
+  end
+  return tostring(v)
+end
+
+-- The iterators are Lua functions: a trace is made for a C function's identity, so that one of them for each call of
+-- gmatch would leave it at once, every time.
+local function gmatch(s, pattern)
+  s, pattern = check(s, 1), check(pattern, 2)
+  local pos = 0
+  local function step(next_pos, ...)
+    pos = next_pos
+    return ...
+  end
+  return function()
+    if not pos then return end
+    return step(gmatch_at(s, pattern, pos))
+  end
+end
+
+P.bounded_string = { find = find, match = C.pattern_match, gmatch = gmatch, gsub = C.pattern_gsub }
