@@ -202,3 +202,37 @@ fn a_namespaces_match_cannot_hang() {
         assert_eq!(said, Ok(format!("pcre_exec() failed: {error}")), "{script}");
     }
 }
+
+/// Calls `f` from a function that the compiler must not touch, and tells what the compiler made of `f`.
+const COMPILED: &str = r#"
+local function harness(f, ...)
+  local begun, made, given_up, last = 0, 0, 0, nil
+  local function on_trace(what, trace, func, pc, other)
+    if what == "start" then
+      last = func == f and not other and trace or nil
+      if last then begun = begun + 1 end
+    elseif what == "stop" and trace == last then made = made + 1
+    elseif what == "abort" and trace == last then given_up = given_up + 1 end
+  end
+  local function call(...) for i = 1, 400 do f(...) end end
+  jit.off(call)
+  jit.attach(on_trace, "trace")
+  call(...)
+  jit.attach(on_trace)
+  ngx.print(begun, made, given_up)
+end
+"#;
+
+#[test]
+fn each_function_compiles_alone() {
+    for call in [
+        r#"ngx.re.find, "a1b22", "[0-9]+", "jo""#,
+        r#"ngx.re.find, "abc", "[0-9]+", "jo""#,
+        r#"ngx.re.match, "a1b22", "[0-9]+", "jo""#,
+        r#"ngx.re.match, "abc", "[0-9]+", "jo""#,
+        r#"ngx.re.gsub, "a1b22", "[0-9]+", "-", "jo""#,
+    ] {
+        let said = lua::run(&lua::vm(true), &format!("{COMPILED} harness({call})"));
+        assert_eq!(said, Ok("110".into()), "{call}: traces begun, made, given up");
+    }
+}
