@@ -13,9 +13,11 @@
 //!
 //! The time is an argument of each call: the caller has it at hand, and tests need not wait.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foldhash::quality::RandomState;
 
 mod entry;
 mod memory;
@@ -224,7 +226,7 @@ impl Dict {
 
     fn with_shards(capacity: usize, shards: usize) -> Self {
         let shards = (0..shards).map(|_| Locked::default()).collect();
-        Self { shards, hasher: RandomState::new(), memory: Memory::new(capacity) }
+        Self { shards, hasher: RandomState::default(), memory: Memory::new(capacity) }
     }
 
     /// `get`: the value of a key whose time is not over. The bytes of a string replace what is in `out`.

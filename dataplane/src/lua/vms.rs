@@ -89,6 +89,9 @@ pub fn prepare(ex: &mut Exchange, step: &Step) -> Result<Prepared, ScriptError> 
     let RequestVm { vm, session } = &ex.lua.sessions[at];
     let chunk = vm.chunk(&step.script)?;
     let (config, meta) = vm.arguments(&step.used)?;
+    // The plugin's own, else the VM's: the session may have run another plugin before.
+    let cpu = step.used.cpu_per_resume_ms.unwrap_or(vm.spec.limits.cpu_per_resume_ms);
+    session.limit_resume(Duration::from_millis(cpu));
     Ok(Prepared { vm: vm.clone(), session: session.clone(), chunk, config, meta })
 }
 

@@ -84,6 +84,10 @@ pub(super) fn get<'a>(ex: &'a mut Exchange, name: &[u8]) -> Option<&'a [u8]> {
 
 /// Facts of the sockets, of TLS and of the process.
 fn connection<'a>(ex: &'a mut Exchange, name: &[u8]) -> Option<&'a [u8]> {
+    if name == b"remote_addr" && ex.req.client == ex.conn.peer {
+        // The variable that most scripts read, printed once a connection.
+        return Some(ex.conn.peer_text.as_bytes());
+    }
     let conn = ex.conn.clone();
     match name {
         b"remote_addr" | b"the_real_ip" => made(ex, ip_text(ex.req.client.ip())),
