@@ -37,6 +37,18 @@ impl Io {
         }
     }
 
+    /// Whether bytes are there already that the socket will not announce: with the end of a handshake, or in the record
+    /// that was read last, TLS may have decrypted more than was taken.
+    pub fn has_plaintext(&mut self) -> bool {
+        let state = match self {
+            Self::Plain(_) => return false,
+            Self::Server(tls) => tls.get_mut().1.process_new_packets(),
+            Self::Client(tls) => tls.get_mut().1.process_new_packets(),
+        };
+        // An error is told by the next read.
+        state.map_or(true, |state| state.plaintext_bytes_to_read() > 0)
+    }
+
     /// Reads into the buffer's free part: `Ok(0)` is the peer's end. The buffer must have room.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut Buf) -> Poll<io::Result<usize>> {
         debug_assert!(!buf.is_full(), "a read into no room would look like the peer's end");

@@ -79,6 +79,9 @@ async fn answered(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Ended> {
         return Ok(Ended::Cut);
     }
     respond::finish(ex);
+    if !ex.resp.head_sent {
+        return Err(Error::new(Kind::Script, "a header filter failed"));
+    }
     client.flush(ex).await?;
     Ok(if ex.resp.ended { Ended::Whole } else { Ended::Cut })
 }

@@ -98,10 +98,10 @@ async fn attempt(
 ) -> Result<Ended> {
     let started = crate::clock::now();
     ex.tries.push(Try { address, status: 0, started, connect_time: None, header_time: None, response_time: None });
-    let timeout = Duration::from_millis(route.policy.connect_timeout_ms);
-    let (mut up, key, reused) = connect::connect(ex, upstream, address, timeout).await?;
+    let timeouts = Timeouts::of(ex, route);
+    let (mut up, key, reused) = connect::connect(ex, upstream, address, timeouts.connect).await?;
     this_try(ex).connect_time = Some(if reused { 0.0 } else { started.elapsed().as_secs_f64() });
-    begin(ex, route, &mut up, source);
+    begin(ex, &timeouts, &mut up, source);
     let mut head = std::mem::take(&mut ex.upstream_head);
     let mut transfer = Transfer::new(source);
     if let Err(mut error) = transfer.until_head(ex, client, &mut up, &mut head).await {
@@ -112,11 +112,11 @@ async fn attempt(
     let this = this_try(ex);
     (this.status, this.header_time) = (head.status, Some(at));
     if head.status == 101 {
-        return respond::tunnel(ex, client, up, head, Duration::from_millis(route.policy.read_timeout_ms)).await;
+        return respond::tunnel(ex, client, up, head, timeouts.read).await;
     }
     let plain = respond::start(ex, &mut head)?;
     ex.upstream_head = head;
-    let result = transfer.to_end(ex, client, &mut up, plain).await;
+    let result = transfer.finish(ex, client, &mut up, plain).await;
     let took = (crate::clock::tick() - started).as_secs_f64();
     this_try(ex).response_time = Some(took);
     result?;
@@ -130,25 +130,41 @@ async fn attempt(
     Ok(if ex.resp.ended { Ended::Whole } else { Ended::Cut })
 }
 
+/// The time-outs of a try: the balancer script's, else the route's.
+struct Timeouts {
+    connect: Duration,
+    send: Duration,
+    read: Duration,
+}
+
+impl Timeouts {
+    fn of(ex: &Exchange, route: &CompiledRoute) -> Self {
+        let [connect, send, read] = ex.lua.timeouts;
+        let policy = &route.policy;
+        Self {
+            connect: connect.unwrap_or(Duration::from_millis(policy.connect_timeout_ms)),
+            send: send.unwrap_or(Duration::from_millis(policy.send_timeout_ms)),
+            read: read.unwrap_or(Duration::from_millis(policy.read_timeout_ms)),
+        }
+    }
+}
+
 fn this_try(ex: &mut Exchange) -> &mut Try {
     ex.tries.last_mut().expect("attempt pushed this try")
 }
 
 /// Prepares the connection and queues the request's head.
-fn begin(ex: &mut Exchange, route: &CompiledRoute, up: &mut Connection, source: &Source) {
+fn begin(ex: &mut Exchange, timeouts: &Timeouts, up: &mut Connection, source: &Source) {
     match up {
         Connection::H1(c) => {
             let buf = ex.worker.buffers.take();
-            let (head_bytes, read, send) = ex.worker.snapshot(|s| {
-                let http = &s.settings.http;
-                (http.response_head_bytes_max as usize, route.policy.read_timeout_ms, route.policy.send_timeout_ms)
-            });
+            let head_bytes = ex.worker.snapshot(|s| s.settings.http.response_head_bytes_max as usize);
             let limits = Limits { head_bytes, headers: RESPONSE_HEADERS_MAX };
-            c.begin(buf, limits, Duration::from_millis(read), Duration::from_millis(send));
+            c.begin(buf, limits, timeouts.read, timeouts.send);
             forward::write_h1(ex, c, source.framing());
         }
         Connection::H2(s) => {
-            s.begin(Duration::from_millis(route.policy.read_timeout_ms));
+            s.begin(timeouts.read);
             forward::write_h2(ex, s, source.framing());
         }
     }

@@ -30,7 +30,8 @@ pub fn start(ex: &mut Exchange) -> Result<(), OutputError> {
         ex.resp.status = 200;
     }
     add_own_headers(ex);
-    if phases::header_filter(ex).is_err() {
+    if ex.resp.filter_failed || phases::header_filter(ex).is_err() {
+        ex.resp.filter_failed = true;
         return Err(OutputError::Filter);
     }
     queue_head(ex);

@@ -70,11 +70,12 @@ impl State {
             return Some("no table yet".into());
         }
         let snapshot = self.shared.snapshot.load();
-        let missing = snapshot.hosts.iter().find_map(|(host, h)| {
-            let name = h.certificate.as_ref()?;
-            (!snapshot.certificates.contains_key(name)).then(|| format!("the certificate {name} of {host} is missing"))
-        });
-        missing
+        for (host, h) in &snapshot.hosts {
+            if let Some(name) = h.certificate.as_ref().filter(|name| !snapshot.certificates.contains_key(*name)) {
+                return Some(format!("the certificate {name} of {host} is missing"));
+            }
+        }
+        None
     }
 
     /// Keys that keep an earlier value, and the last failure of every plugin, one a line.
@@ -158,7 +159,8 @@ impl Server {
     }
 
     /// Stops being ready, lets connections end after their next response, accepts for `delay` more, then stops
-    /// accepting and waits for what is left until `grace` is over.
+    /// accepting and waits for what is left until `grace` is over. Blocks its thread.
+    #[expect(clippy::disallowed_methods, reason = "no worker runs on this thread: waiting is all that it does")]
     pub fn shutdown(self, delay: Duration, grace: Duration) {
         let stage = &self.state.shared.stage;
         stage.send_replace(Stage::Draining);

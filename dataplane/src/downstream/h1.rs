@@ -83,7 +83,7 @@ impl Connection {
         self.deadline.set(Duration::from_millis(timeout));
         let mut registered = None;
         let more = poll_fn(|cx| {
-            if self.io.tcp().poll_read_ready(cx).is_ready() {
+            if self.io.has_plaintext() || self.io.tcp().poll_read_ready(cx).is_ready() {
                 return Poll::Ready(true);
             }
             if worker.is_draining() || self.deadline.poll(cx).is_ready() {

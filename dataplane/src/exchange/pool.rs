@@ -15,6 +15,7 @@ const CAPACITY_MAX: usize = 64 * 1024;
 
 /// A worker's spare exchanges.
 #[derive(Default)]
+#[expect(clippy::vec_box, reason = "the boxes are what is handed out: an exchange is too large to be moved")]
 pub struct Exchanges(RefCell<Vec<Box<Exchange>>>);
 
 impl Exchanges {
@@ -36,7 +37,7 @@ impl Exchanges {
     pub fn give(&self, mut ex: Box<Exchange>) {
         let mut pool = self.0.borrow_mut();
         let fits = matches!(&ex.out, Out::H1(out) if out.bytes.capacity() <= CAPACITY_MAX);
-        if pool.len() < KEPT_MAX && fits && ex.req.raw_head.capacity() <= CAPACITY_MAX {
+        if pool.len() < KEPT_MAX && fits && ex.req.raw_head.capacity() <= CAPACITY_MAX && ex.lua.scratch.capacity() <= CAPACITY_MAX {
             ex.clean();
             pool.push(ex);
         }

@@ -126,11 +126,11 @@ impl<'a> Transfer<'a> {
     }
 
     /// Passes the response's body on to its end, with what is left of the request's.
-    pub(super) async fn to_end(&mut self, ex: &mut Exchange, client: &mut Client<'_>, up: &mut Connection, plain: bool) -> Result<()> {
-        poll_fn(|cx| self.poll_to_end(cx, ex, client, up, plain)).await
+    pub(super) async fn finish(&mut self, ex: &mut Exchange, client: &mut Client<'_>, up: &mut Connection, plain: bool) -> Result<()> {
+        poll_fn(|cx| self.poll_finish(cx, ex, client, up, plain)).await
     }
 
-    fn poll_to_end(
+    fn poll_finish(
         &mut self,
         cx: &mut Context<'_>,
         ex: &mut Exchange,

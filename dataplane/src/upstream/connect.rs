@@ -26,7 +26,10 @@ const NAMES_MAX: usize = 1024;
 
 /// Resolved names of ExternalName Services.
 #[derive(Default)]
-pub struct Names(RefCell<HashMap<String, (Instant, Rc<[SocketAddr]>)>>);
+pub struct Names(RefCell<HashMap<String, Resolved>>);
+
+/// When a name was resolved, and to what.
+type Resolved = (Instant, Rc<[SocketAddr]>);
 
 /// A connection for one request, from the pool or new. The bool: it was used before.
 pub async fn connect(ex: &Exchange, upstream: &Upstream, address: SocketAddr, timeout: Duration) -> Result<(Connection, PoolKey, bool)> {
