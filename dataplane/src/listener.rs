@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::downstream::{h1, h2};
 use crate::exchange::{Conn, TlsInfo};
 use crate::io::Io;
-use crate::worker::Worker;
+use crate::worker::{Counted, Worker};
 
 /// nginx's default backlog is 511; the kernel caps it at somaxconn anyway.
 const BACKLOG: i32 = 4096;
@@ -62,14 +62,7 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Arc<r
 
 async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>, acceptor: Option<&TlsAcceptor>) {
     match accepted {
-        Ok((tcp, peer)) => {
-            let connection = serve(worker.clone(), tcp, peer, acceptor.cloned());
-            let counted = worker.count_connection();
-            tokio::task::spawn_local(async move {
-                let _counted = counted;
-                connection.await;
-            });
-        }
+        Ok((tcp, peer)) => begin(worker, tcp, peer, acceptor),
         Err(e) if is_out_of_resources(&e) => {
             tracing::warn!(target: "listener", "accepting pauses: {e}");
             worker.shared.metrics.accept_paused();
@@ -84,13 +77,20 @@ fn is_out_of_resources(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, acceptor: Option<TlsAcceptor>) {
+/// Starts a connection's task.
+fn begin(worker: &Rc<Worker>, tcp: TcpStream, peer: SocketAddr, acceptor: Option<&TlsAcceptor>) {
     let _ = tcp.set_nodelay(true);
     let Ok(local) = tcp.local_addr() else { return };
+    let counted = worker.count_connection();
+    let worker = worker.clone();
     match acceptor {
-        None => plain(worker, tcp, Conn::new(peer, local, None, serial())).await,
-        // Boxed: the handshake's state is large, and a plain connection's task must not be.
-        Some(acceptor) => Box::pin(secure(worker, tcp, peer, local, acceptor)).await,
+        None => {
+            let conn = Rc::new(Conn::new(peer, local, None, serial()));
+            tokio::task::spawn_local(plain(worker, h1::Connection::new(Io::Plain(tcp), conn), counted));
+        }
+        Some(acceptor) => {
+            tokio::task::spawn_local(secure(worker, tcp, peer, local, acceptor.clone(), counted));
+        }
     }
 }
 
@@ -99,19 +99,31 @@ fn serial() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// HTTP/1.1, or HTTP/2 by prior knowledge: its preface is told apart by the first bytes.
-async fn plain(worker: Rc<Worker>, tcp: TcpStream, conn: Conn) {
-    let conn = Rc::new(conn);
-    // Boxed, so that its timers take no room once the first bytes are there.
-    match Box::pin(h2::has_preface(&worker, &tcp)).await {
-        Some(true) => Box::pin(h2::serve(worker, tcp, conn)).await,
-        Some(false) => h1::serve(worker, Io::Plain(tcp), conn).await,
+/// HTTP/1.1, or HTTP/2 by prior knowledge: its preface is told apart by the first bytes. What is awaited for long is
+/// boxed or small: an idle connection is this future.
+async fn plain(worker: Rc<Worker>, connection: Box<h1::Connection>, _counted: Counted) {
+    match Box::pin(h2::has_preface(&worker, connection.io.tcp())).await {
+        Some(true) => {
+            let (io, conn) = connection.into_parts();
+            if let Io::Plain(tcp) = io {
+                Box::pin(h2::serve(worker, tcp, conn)).await;
+            }
+        }
+        Some(false) => h1::serve(&worker, connection).await,
         None => {}
     }
 }
 
-async fn secure(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, local: SocketAddr, acceptor: TlsAcceptor) {
-    let tls = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await {
+async fn secure(
+    worker: Rc<Worker>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    acceptor: TlsAcceptor,
+    _counted: Counted,
+) {
+    // Boxed: the handshake's state is large, and it is over soon.
+    let tls = match Box::pin(tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp))).await {
         Ok(Ok(tls)) => tls,
         Ok(Err(e)) => {
             worker.shared.metrics.handshake_failed();
@@ -135,8 +147,32 @@ async fn secure(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, local: Soc
     };
     let conn = Rc::new(Conn::new(peer, local, Some(info), serial()));
     if http2 {
-        h2::serve(worker, tls, conn).await;
+        Box::pin(h2::serve(worker, tls, conn)).await;
     } else {
-        h1::serve(worker, Io::Server(Box::new(tls)), conn).await;
+        h1::serve(&worker, h1::Connection::new(Io::Server(Box::new(tls)), conn)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle connection's task and state may take; the socket's registration and one timer come on top. A
+    /// million idle connections are a gigabyte.
+    const BYTES_MAX: usize = 640;
+
+    #[test]
+    fn a_connection_waits_in_little_memory() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (peer, local) = (tcp.peer_addr().unwrap(), tcp.local_addr().unwrap());
+            let worker = Worker::new(0, Arc::new(crate::worker::Shared::new(1)));
+            let conn = Rc::new(Conn::new(peer, local, None, 1));
+            let task = plain(worker.clone(), h1::Connection::new(Io::Plain(tcp), conn), worker.count_connection());
+            let size = std::mem::size_of_val(&task) + size_of::<h1::Connection>() + size_of::<Conn>();
+            assert!(size <= BYTES_MAX, "{} + {} + {}", std::mem::size_of_val(&task), size_of::<h1::Connection>(), size_of::<Conn>());
+        });
     }
 }

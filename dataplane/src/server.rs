@@ -8,12 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use routing::{Commit, KeyProblem};
 
-use crate::lua::shdict::Dicts;
-use crate::metrics::Metrics;
-use crate::table::Snapshot;
 use crate::table::compile::Compiler;
 use crate::worker::{Shared, Stage};
 
@@ -105,17 +101,8 @@ impl Server {
     /// # Errors
     /// A socket that cannot be bound, by its address; a thread that cannot be started.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
         let n = if options.workers == 0 { threads::default_workers() } else { options.workers };
-        let shared = Arc::new(Shared {
-            snapshot,
-            workers: n,
-            dicts: Dicts::default(),
-            metrics: Metrics::default(),
-            failures: crate::lua::failures::Failures::default(),
-            stage: tokio::sync::watch::Sender::new(Stage::Serving),
-            commits: tokio::sync::watch::Sender::new(0),
-        });
+        let shared = Arc::new(Shared::new(n));
         let state = Arc::new(State {
             shared: shared.clone(),
             first_table: AtomicBool::new(false),

@@ -37,6 +37,19 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// What so many workers share, with an empty table.
+    pub fn new(workers: usize) -> Self {
+        Self {
+            snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty())),
+            workers,
+            dicts: Dicts::default(),
+            metrics: Metrics::default(),
+            failures: Failures::default(),
+            stage: tokio::sync::watch::Sender::new(Stage::Serving),
+            commits: tokio::sync::watch::Sender::new(0),
+        }
+    }
+
     /// Makes, resizes and drops shared dicts as a snapshot says.
     pub fn apply_dicts(&self, snapshot: &Snapshot) {
         for (scope, spec) in &snapshot.scopes {

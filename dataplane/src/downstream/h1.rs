@@ -47,23 +47,10 @@ enum Next {
 }
 
 /// Serves a client's connection to its end.
-pub async fn serve(worker: Rc<Worker>, io: Io, conn: Rc<Conn>) {
-    let mut connection = Connection {
-        io,
-        buf: Buf::default(),
-        decoder: BodyDecoder::new(Framing::None),
-        deadline: Deadline::default(),
-        conn,
-        requests: 0,
-        write_deadline: Deadline::default(),
-        write_waits: false,
-        read_waits: false,
-        wants_continue: false,
-        closed: false,
-    };
-    while connection.idle(&worker).await {
+pub async fn serve(worker: &Rc<Worker>, mut connection: Box<Connection>) {
+    while connection.idle(worker).await {
         // Boxed, so that the state of a request takes no room while there is none.
-        match Box::pin(connection.burst(&worker)).await {
+        match Box::pin(connection.burst(worker)).await {
             Next::Idle => {}
             Next::Close => break,
         }
@@ -71,6 +58,28 @@ pub async fn serve(worker: Rc<Worker>, io: Io, conn: Rc<Conn>) {
 }
 
 impl Connection {
+    /// A connection that has carried nothing yet.
+    pub fn new(io: Io, conn: Rc<Conn>) -> Box<Self> {
+        Box::new(Self {
+            io,
+            buf: Buf::default(),
+            decoder: BodyDecoder::new(Framing::None),
+            deadline: Deadline::default(),
+            conn,
+            requests: 0,
+            write_deadline: Deadline::default(),
+            write_waits: false,
+            read_waits: false,
+            wants_continue: false,
+            closed: false,
+        })
+    }
+
+    /// The socket and its facts, for another protocol.
+    pub fn into_parts(self) -> (Io, Rc<Conn>) {
+        (self.io, self.conn)
+    }
+
     /// Waits for the next request's first byte. False: the connection ends.
     async fn idle(&mut self, worker: &Rc<Worker>) -> bool {
         if worker.is_draining() && self.requests > 0 {

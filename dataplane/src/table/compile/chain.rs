@@ -37,9 +37,8 @@ pub(super) fn plan(
     }
     plan.rewrite = forward(&placed, Phase::Rewrite);
     plan.access = forward(&placed, Phase::Access);
-    // The most specific one: the last in order.
-    plan.content = forward(&placed, Phase::Content).pop();
-    plan.balancer = forward(&placed, Phase::Balancer).pop();
+    plan.content = most_specific(&placed, Phase::Content);
+    plan.balancer = most_specific(&placed, Phase::Balancer);
     plan.header_filter = backward(&placed, Phase::HeaderFilter);
     plan.body_filter = backward(&placed, Phase::BodyFilter);
     plan.log = backward(&placed, Phase::Log);
@@ -116,6 +115,11 @@ fn resolve(used: &Use, meta: &Arc<Meta>, plugins: &Plugins) -> Result<(Arc<Compi
 fn step(placed: &Placed, phase: Phase) -> Option<Step> {
     let script = placed.plugin.scripts.get(&phase)?;
     Some(Step { used: placed.used.clone(), script: script.clone() })
+}
+
+/// The one of the most specific level, and there the first.
+fn most_specific(placed: &[Placed], phase: Phase) -> Option<Step> {
+    backward(placed, phase).into_iter().next()
 }
 
 /// Broad levels first.
