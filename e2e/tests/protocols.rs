@@ -96,8 +96,17 @@ fn http2_by_prior_knowledge() {
     let file = manifests.logs().join("body");
     std::fs::write(&file, vec![b'x'; 5_000_000]).unwrap();
     assert_eq!(ask(&["--data-binary", &format!("@{}", file.display())]).text(), "got 5000000");
+    // Not by curl: when a response ends before the request does, its 7.88 often reports the stream's reset (NO_ERROR)
+    // instead of the response; with nginx too.
     std::fs::write(&file, vec![b'x'; 9_000_000]).unwrap();
-    assert_eq!(ask(&["--data-binary", &format!("@{}", file.display())]).status, 413);
+    let mut nghttp = Command::new("nghttp");
+    nghttp
+        .args(["-v", "-H", &format!(":authority: {HOST}"), "-d"])
+        .arg(&file)
+        .arg(format!("http://{}/", moongate.http));
+    let said = String::from_utf8_lossy(&process::run(&mut nghttp).stdout).into_owned();
+    assert!(said.contains(":status: 413") && said.contains("END_STREAM"), "{said}");
+    assert!(!said.contains("PROTOCOL_ERROR") && !said.contains("error_code=CANCEL"), "{said}");
     let unknown = curl(&["--http2-prior-knowledge", &format!("http://{}/", moongate.http)]);
     assert_eq!(unknown.status, 404);
 }

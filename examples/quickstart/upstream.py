@@ -8,6 +8,8 @@ class Upstream(BaseHTTPRequestHandler):
     """Any method, any path; /headers lists the request's headers as they arrived here."""
 
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes: without this the second one would wait for the first one's acknowledgement.
+    disable_nagle_algorithm = True
 
     def answer(self):
         length = int(self.headers.get("Content-Length") or 0)
