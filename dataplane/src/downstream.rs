@@ -29,10 +29,23 @@ pub enum BodyEvent {
 
 impl Client<'_> {
     /// Appends the next piece of the request's body to `into`. The time-out between two reads is `timeout`.
-    pub fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>, timeout: Duration) -> Poll<Result<BodyEvent>> {
+    pub fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<u8>,
+        timeout: Duration,
+    ) -> Poll<Result<BodyEvent>> {
         match self {
             Self::H1(c) => c.poll_body(cx, into, timeout),
             Self::H2(s) => s.poll_body(cx, into, timeout),
+        }
+    }
+
+    /// What followed the body, once that has ended.
+    pub fn trailers(&mut self) -> Option<http1::Headers> {
+        match self {
+            Self::H1(c) => c.trailers(),
+            Self::H2(s) => s.trailers(),
         }
     }
 

@@ -138,6 +138,8 @@ pub struct Request {
     pub id: Option<String>,
     /// What of the body was read, and where it is.
     pub body: RequestBody,
+    /// What followed the body.
+    pub trailers: Option<Headers>,
     /// The head's bytes, kept only on routes with scripts (`ngx.req.raw_header`).
     pub raw_head: Vec<u8>,
     /// Size of the head on the wire.
@@ -266,6 +268,7 @@ impl Request {
             scheme,
             id: None,
             body: RequestBody::default(),
+            trailers: None,
             raw_head: Vec::new(),
             head_bytes: 0,
             http2: false,

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_connection_waits_in_little_memory() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -172,7 +173,13 @@ mod tests {
             let conn = Rc::new(Conn::new(peer, local, None, 1));
             let task = plain(worker.clone(), h1::Connection::new(Io::Plain(tcp), conn), worker.count_connection());
             let size = std::mem::size_of_val(&task) + size_of::<h1::Connection>() + size_of::<Conn>();
-            assert!(size <= BYTES_MAX, "{} + {} + {}", std::mem::size_of_val(&task), size_of::<h1::Connection>(), size_of::<Conn>());
+            assert!(
+                size <= BYTES_MAX,
+                "{} + {} + {}",
+                std::mem::size_of_val(&task),
+                size_of::<h1::Connection>(),
+                size_of::<Conn>()
+            );
         });
     }
 }

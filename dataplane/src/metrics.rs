@@ -103,7 +103,11 @@ impl Metrics {
         r.register("connections_opened", "Client connections accepted", self.opened.clone());
         r.register("connections_open", "Client connections open now", self.open.clone());
         r.register("table_commits", "Commits applied", self.commits.clone());
-        r.register("table_failed_keys", "Keys that keep an earlier value since the last commit", self.keys_failed.clone());
+        r.register(
+            "table_failed_keys",
+            "Keys that keep an earlier value since the last commit",
+            self.keys_failed.clone(),
+        );
         r.register("table_version", "Counts changes of the table", self.table_version.clone());
     }
 

@@ -28,7 +28,8 @@ pub struct Snapshot {
     /// Host and path to route.
     pub router: Router<Arc<CompiledRoute>>,
     /// Facts of hosts, by host key (`shop.example.com`, `*.example.com`, `*`).
-    pub hosts: imbl::GenericHashMap<String, Arc<value::Host>, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>,
+    pub hosts:
+        imbl::GenericHashMap<String, Arc<value::Host>, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>,
     /// Certificates by Secret.
     pub certificates: imbl::HashMap<ObjectName, Arc<crate::tls::LoadedCertificate>>,
     /// What holds for the whole table.
@@ -200,6 +201,8 @@ pub struct Script {
 /// A plugin in use on a route, with its config.
 #[derive(Debug)]
 pub struct PluginUse {
+    /// Unique in the process; workers keep the Lua table of [`PluginUse::meta_json`] by it.
+    pub id: u64,
     /// The plugin.
     pub plugin: PluginKey,
     /// Its VM.
@@ -230,11 +233,19 @@ impl std::fmt::Debug for Config {
     }
 }
 
-/// Names of a route, which scripts get as `meta`. Workers keep its Lua table by `id`.
+impl PluginUse {
+    /// What the plugin's chunks get as `meta`.
+    pub fn meta_json(&self) -> serde_json::Value {
+        let mut all = self.meta.names();
+        all.insert("plugin".into(), self.plugin.name.to_string().into());
+        all.insert("binding".into(), self.config.binding.clone().into());
+        serde_json::Value::Object(all)
+    }
+}
+
+/// Names of a route, shared by the plugins on it.
 #[derive(Debug)]
 pub struct Meta {
-    /// Unique in the process.
-    pub id: u64,
     /// The route's Ingress; none for `serverRewrite` and `init`.
     pub ingress: Option<ObjectName>,
     /// The route; none for `serverRewrite` and `init`.
@@ -244,8 +255,7 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// As scripts get it, but for the plugin's and the binding's names.
-    pub fn json(&self) -> serde_json::Value {
+    fn names(&self) -> serde_json::Map<String, serde_json::Value> {
         let mut all = serde_json::Map::new();
         if let Some(ingress) = &self.ingress {
             all.insert("namespace".into(), ingress.namespace.clone().into());
@@ -256,7 +266,7 @@ impl Meta {
             all.insert("path".into(), route.path.clone().into());
         }
         all.insert("service".into(), self.service.clone().into());
-        serde_json::Value::Object(all)
+        all
     }
 }
 

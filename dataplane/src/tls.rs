@@ -52,13 +52,15 @@ pub fn load(value: &routing::value::Certificate) -> Result<LoadedCertificate, Ce
 }
 
 fn certified(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, CertificateError> {
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|e| CertificateError::Pem(e.to_string()))?;
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<_, _>>()
+        .map_err(|e| CertificateError::Pem(e.to_string()))?;
     if chain.is_empty() {
         return Err(CertificateError::Pem("no certificate in it".into()));
     }
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| CertificateError::Key(e.to_string()))?;
-    let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|e| CertificateError::Key(e.to_string()))?;
+    let signing =
+        rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|e| CertificateError::Key(e.to_string()))?;
     let certified = CertifiedKey::new(chain, signing);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(Arc::new(certified)),
@@ -144,5 +146,10 @@ fn verified() -> Arc<ClientConfig> {
 }
 
 fn unverified() -> Arc<ClientConfig> {
-    Arc::new(builder().dangerous().with_custom_certificate_verifier(Arc::new(verify::Anything::default())).with_no_client_auth())
+    Arc::new(
+        builder()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verify::Anything::default()))
+            .with_no_client_auth(),
+    )
 }

@@ -40,11 +40,11 @@ impl Connection {
         }
     }
 
-    /// Queues the request's end.
-    pub fn queue_end(&mut self) {
+    /// Queues the request's end, and what follows it.
+    pub fn queue_end(&mut self, trailers: Option<&Headers>) {
         match self {
-            Self::H1(c) => c.queue_end(),
-            Self::H2(s) => s.queue_end(),
+            Self::H1(c) => c.queue_end(trailers),
+            Self::H2(s) => s.queue_end(trailers),
         }
     }
 

@@ -53,7 +53,9 @@ impl Shared {
     /// Makes, resizes and drops shared dicts as a snapshot says.
     pub fn apply_dicts(&self, snapshot: &Snapshot) {
         for (scope, spec) in &snapshot.scopes {
-            for refused in self.dicts.declare(scope, &spec.dicts, spec.limits.shared_dict_bytes, crate::clock::unix_ms()) {
+            for refused in
+                self.dicts.declare(scope, &spec.dicts, spec.limits.shared_dict_bytes, crate::clock::unix_ms())
+            {
                 tracing::error!(target: "table", ?scope, "the shared dict {} of {} bytes is refused: {} of the namespace's {} bytes are left", refused.name, refused.wanted, refused.left, refused.cap);
             }
         }

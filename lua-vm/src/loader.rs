@@ -1,6 +1,8 @@
 //! Compiling text: never bytecode, and in pieces, so that a kill gets between them. LuaJIT's parser is not linear (a
 //! name is looked up through every function around it, a label is held against every pending `goto`), so a source of
 //! some hundred KiB can take seconds.
+mod conditionals;
+
 use crate::ctx::Core;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
@@ -51,6 +53,11 @@ unsafe extern "C-unwind" fn read(l: *mut lua_State, data: *mut c_void, size: *mu
 /// # Safety
 /// `l` has room for two values, `source` stays valid, and `core` is null or the VM's. Nothing raises.
 unsafe fn load(l: *mut lua_State, core: *const Core, name: *const c_char, source: &[u8]) -> c_int {
+    if conditionals::too_many(source) {
+        // SAFETY: there is room for a value; with the memory limit in force this raises, over nothing of ours.
+        unsafe { lua::lua_pushlstring(l, conditionals::REFUSAL.as_ptr().cast(), conditionals::REFUSAL.len()) };
+        return lua::LUA_ERRSYNTAX;
+    }
     let mut source = Source { at: source.as_ptr(), left: source.len(), core };
     // SAFETY: the pointers are valid for the call, which is protected.
     unsafe { lua_loadx(l, read, (&raw mut source).cast(), name, c"t".as_ptr()) }

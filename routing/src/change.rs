@@ -53,7 +53,8 @@ impl Table {
     /// The changes that lead from `self` to `next`, in key order.
     pub fn diff(&self, next: &Self) -> Vec<Change> {
         let gone = self.0.keys().filter(|k| !next.0.contains_key(k)).map(|k| Change::Delete(k.clone()));
-        let set = next.0.iter().filter(|(k, v)| self.0.get(k) != Some(v)).map(|(k, v)| Change::Set(k.clone(), v.clone()));
+        let set =
+            next.0.iter().filter(|(k, v)| self.0.get(k) != Some(v)).map(|(k, v)| Change::Set(k.clone(), v.clone()));
         gone.chain(set).collect()
     }
 

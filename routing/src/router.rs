@@ -40,7 +40,8 @@ pub struct Router<T> {
 
 // Keys are the table's, seeded per process: SipHash's strength against chosen keys is not needed for look-ups of a
 // fixed set, and costs a fifth of a find.
-type Hosts<T> = imbl::GenericHashMap<Arc<str>, Arc<Host<T>>, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>;
+type Hosts<T> =
+    imbl::GenericHashMap<Arc<str>, Arc<Host<T>>, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>;
 
 /// The rules of one host's entry; never empty.
 #[derive(Clone, Debug, PartialEq)]

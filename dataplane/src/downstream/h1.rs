@@ -174,9 +174,15 @@ impl Connection {
     }
 
     /// The next piece of the request's body.
-    pub fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>, timeout: Duration) -> Poll<Result<BodyEvent>> {
+    pub fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<u8>,
+        timeout: Duration,
+    ) -> Poll<Result<BodyEvent>> {
         loop {
-            let decoded = self.decoder.decode(self.buf.bytes()).map_err(|e| Error::new(Kind::BadRequest, e.to_string()))?;
+            let decoded =
+                self.decoder.decode(self.buf.bytes()).map_err(|e| Error::new(Kind::BadRequest, e.to_string()))?;
             let event = match decoded.event {
                 Event::Data(range) => {
                     into.extend_from_slice(&self.buf.bytes()[range]);
@@ -197,7 +203,10 @@ impl Connection {
                 Poll::Ready(Ok(n)) if n > 0 => self.read_waits = false,
                 Poll::Ready(_) => {
                     self.closed = true;
-                    return Poll::Ready(Err(Error::new(Kind::ClientClosed, "the client closed inside its request body")));
+                    return Poll::Ready(Err(Error::new(
+                        Kind::ClientClosed,
+                        "the client closed inside its request body",
+                    )));
                 }
                 Poll::Pending => {
                     if !self.read_waits {
@@ -209,6 +218,11 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// The trailer section of a chunked body that has ended.
+    pub fn trailers(&mut self) -> Option<http1::Headers> {
+        self.decoder.trailers()
     }
 
     /// Writes what is queued.
@@ -223,7 +237,10 @@ impl Connection {
                 }
                 Poll::Ready(_) => {
                     self.closed = true;
-                    return Poll::Ready(Err(Error::new(Kind::ClientClosed, "the client closed before its response ended")));
+                    return Poll::Ready(Err(Error::new(
+                        Kind::ClientClosed,
+                        "the client closed before its response ended",
+                    )));
                 }
                 Poll::Pending => {
                     out.compact();
@@ -234,7 +251,10 @@ impl Connection {
                     }
                     ready!(self.write_deadline.poll(cx));
                     self.closed = true;
-                    return Poll::Ready(Err(Error::new(Kind::ClientClosed, "the client did not read its response in time")));
+                    return Poll::Ready(Err(Error::new(
+                        Kind::ClientClosed,
+                        "the client did not read its response in time",
+                    )));
                 }
             }
         }

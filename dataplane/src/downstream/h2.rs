@@ -30,6 +30,7 @@ const RESETS_MAX: usize = 20;
 /// The client's part of a stream.
 pub struct Stream {
     body: Incoming,
+    trailers: Option<Headers>,
     shared: Rc<RefCell<Shared>>,
     deadline: Deadline,
     waits: bool,
@@ -86,7 +87,8 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
 
 /// Serves a client's connection to its end.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, socket: S, conn: Rc<Conn>) {
-    let (streams, head_bytes) = worker.snapshot(|s| (s.settings.http.http2_streams_max, s.settings.http.request_head_bytes_max));
+    let (streams, head_bytes) =
+        worker.snapshot(|s| (s.settings.http.http2_streams_max, s.settings.http.request_head_bytes_max));
     let mut builder = hyper::server::conn::http2::Builder::new(Local);
     builder
         .max_concurrent_streams(streams)
@@ -115,7 +117,11 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worke
 }
 
 /// One stream: starts its exchange and hands its response to hyper.
-async fn respond(worker: Rc<Worker>, conn: Rc<Conn>, request: http::Request<Incoming>) -> std::result::Result<http::Response<Body>, Infallible> {
+async fn respond(
+    worker: Rc<Worker>,
+    conn: Rc<Conn>,
+    request: http::Request<Incoming>,
+) -> std::result::Result<http::Response<Body>, Infallible> {
     let shared = Rc::new(RefCell::new(Shared::default()));
     let (parts, body) = request.into_parts();
     let task = exchange(worker, conn, parts, body, shared.clone());
@@ -146,12 +152,19 @@ async fn respond(worker: Rc<Worker>, conn: Rc<Conn>, request: http::Request<Inco
     Ok(response)
 }
 
-async fn exchange(worker: Rc<Worker>, conn: Rc<Conn>, parts: http::request::Parts, body: Incoming, shared: Rc<RefCell<Shared>>) {
+async fn exchange(
+    worker: Rc<Worker>,
+    conn: Rc<Conn>,
+    parts: http::request::Parts,
+    body: Incoming,
+    shared: Rc<RefCell<Shared>>,
+) {
     let mut ex = worker.exchanges.take(&worker, &conn);
     ex.out = Out::H2(H2Out::default());
     fill(&mut ex, &parts, &body);
     let mut stream = Stream {
         body,
+        trailers: None,
         shared: shared.clone(),
         deadline: Deadline::default(),
         waits: false,
@@ -215,17 +228,39 @@ pub fn to_map(headers: &Headers) -> http::HeaderMap {
     map
 }
 
+/// Headers as hyper has them.
+pub fn from_map(map: &http::HeaderMap) -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in map {
+        headers.push(name.as_str().as_bytes(), value.as_bytes());
+    }
+    headers
+}
+
 impl Stream {
+    /// The trailers of a body that has ended.
+    pub fn trailers(&mut self) -> Option<Headers> {
+        self.trailers.take()
+    }
+
     /// See [`Client::poll_body`].
-    pub fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>, timeout: Duration) -> Poll<Result<BodyEvent>> {
+    pub fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<u8>,
+        timeout: Duration,
+    ) -> Poll<Result<BodyEvent>> {
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(None) => return Poll::Ready(Ok(BodyEvent::End)),
                 Poll::Ready(Some(Ok(frame))) => {
                     self.waits = false;
-                    if let Ok(data) = frame.into_data() {
-                        into.extend_from_slice(&data);
-                        return Poll::Ready(Ok(BodyEvent::Data));
+                    match frame.into_data() {
+                        Ok(data) => {
+                            into.extend_from_slice(&data);
+                            return Poll::Ready(Ok(BodyEvent::Data));
+                        }
+                        Err(frame) => self.trailers = frame.into_trailers().ok().map(|map| from_map(&map)),
                     }
                 }
                 Poll::Ready(Some(Err(e))) => {

@@ -64,7 +64,14 @@ impl Out {
 
     /// Queues the response's head. `length`: the body's declared length; none: chunked, or to the close for HTTP/1.0.
     /// `headers` must not have framing fields: they are written from `length` here.
-    pub fn head(&mut self, status: u16, reason: Option<&[u8]>, headers: &mut Headers, length: Option<u64>, bodyless: bool) {
+    pub fn head(
+        &mut self,
+        status: u16,
+        reason: Option<&[u8]>,
+        headers: &mut Headers,
+        length: Option<u64>,
+        bodyless: bool,
+    ) {
         match self {
             Self::H1(out) => out.head(status, reason, headers, length, bodyless),
             Self::H2(out) => {

@@ -37,7 +37,11 @@ impl Exchanges {
     pub fn give(&self, mut ex: Box<Exchange>) {
         let mut pool = self.0.borrow_mut();
         let fits = matches!(&ex.out, Out::H1(out) if out.bytes.capacity() <= CAPACITY_MAX);
-        if pool.len() < KEPT_MAX && fits && ex.req.raw_head.capacity() <= CAPACITY_MAX && ex.lua.scratch.capacity() <= CAPACITY_MAX {
+        if pool.len() < KEPT_MAX
+            && fits
+            && ex.req.raw_head.capacity() <= CAPACITY_MAX
+            && ex.lua.scratch.capacity() <= CAPACITY_MAX
+        {
             ex.clean();
             pool.push(ex);
         }
@@ -78,6 +82,7 @@ impl Request {
         self.id = None;
         self.head_bytes = 0;
         self.body = RequestBody::default();
+        self.trailers = None;
     }
 }
 

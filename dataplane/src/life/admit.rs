@@ -98,7 +98,10 @@ pub(super) fn route(ex: &mut Exchange) -> Result<Arc<CompiledRoute>> {
         ex.req.matched = path::encode(&ex.req.path);
     }
     let found = ex.worker.snapshot(|s| s.router.find(&ex.req.host, &ex.req.matched).map(|found| found.value.clone()));
-    let route = found.ok_or_else(|| Error::new(Kind::NoRoute, "no route"))?;
+    let route = found.ok_or_else(|| match ex.worker.snapshot(|s| s.version) {
+        0 => Error::new(Kind::Unavailable, "no table yet"),
+        _ => Error::new(Kind::NoRoute, "no route"),
+    })?;
     for (name, value) in &route.plan.variables {
         ex.lua.used = true;
         ex.lua.vars.push((name.clone(), Some(value.clone())));

@@ -61,7 +61,12 @@ pub async fn content(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Flow>
     }
 }
 
-async fn run_phase(ex: &mut Exchange, client: &mut Client<'_>, phase: Phase, of: impl Fn(&Plan) -> &Vec<Step>) -> Result<Flow> {
+async fn run_phase(
+    ex: &mut Exchange,
+    client: &mut Client<'_>,
+    phase: Phase,
+    of: impl Fn(&Plan) -> &Vec<Step>,
+) -> Result<Flow> {
     let Some(route) = &ex.route else { return Ok(Flow::Next) };
     if of(&route.plan).is_empty() {
         return Ok(Flow::Next);
@@ -82,7 +87,10 @@ async fn run_all(ex: &mut Exchange, client: &mut Client<'_>, steps: &[Step], pha
                 if step.used.failure_policy == FailurePolicy::Ignore && !ex.resp.head_sent {
                     continue;
                 }
-                return Err(Error::new(Kind::Script, format!("{} of {}: {}", phase.name(), step.used.plugin, error.message)));
+                return Err(Error::new(
+                    Kind::Script,
+                    format!("{} of {}: {}", phase.name(), step.used.plugin, error.message),
+                ));
             }
         }
         if after(ex, phase) == Flow::Answered {
@@ -137,7 +145,12 @@ fn exit_with(ex: &mut Exchange, code: i32) {
 }
 
 /// Runs one script in a coroutine to its end.
-async fn run(ex: &mut Exchange, client: &mut Client<'_>, step: &Step, phase: Phase) -> std::result::Result<(), Failure> {
+async fn run(
+    ex: &mut Exchange,
+    client: &mut Client<'_>,
+    step: &Step,
+    phase: Phase,
+) -> std::result::Result<(), Failure> {
     let Prepared { vm, session, chunk, config, meta } = vms::prepare(ex, step).map_err(Failure::Script)?;
     let args = [Arg::Handle(&config), Arg::Handle(&meta)];
     let mut thread = session.thread(&chunk, &args).map_err(Failure::Script)?;
@@ -192,7 +205,8 @@ async fn flush_while(ex: &mut Exchange, client: &mut Client<'_>, wait: impl Futu
     tokio::pin!(wait);
     std::future::poll_fn(|cx| {
         let queued = matches!(&ex.out, Out::H1(out) if out.bytes.len() > out.written) || ex.out.queued() > 0;
-        if queued && let std::task::Poll::Ready(Err(error)) = client.poll_flush(cx, ex)
+        if queued
+            && let std::task::Poll::Ready(Err(error)) = client.poll_flush(cx, ex)
             && check
         {
             return std::task::Poll::Ready(Err(error));

@@ -124,7 +124,8 @@ impl Vms {
                 old => self.replace(worker, scope, spec, old),
             }
         }
-        let gone: Vec<_> = self.current.borrow().keys().filter(|s| !snapshot.scopes.contains_key(*s)).cloned().collect();
+        let gone: Vec<_> =
+            self.current.borrow().keys().filter(|s| !snapshot.scopes.contains_key(*s)).cloned().collect();
         for scope in gone {
             if let Some(vm) = self.current.borrow_mut().remove(&scope) {
                 self.retire(vm);
@@ -233,7 +234,7 @@ impl ScopeVm {
     /// The two tables that a plugin's chunks get.
     fn arguments(&self, used: &PluginUse) -> Result<(Table, Table), ScriptError> {
         let config = self.table(used.config.id, || used.config.value.clone())?;
-        let meta = self.table(used.meta.id, || used.meta.json())?;
+        let meta = self.table(used.id, || used.meta_json())?;
         Ok((config, meta))
     }
 

@@ -9,7 +9,8 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 /// Upper bounds in microseconds; finer where an ingress lives. The last bucket has what is beyond.
-const BOUNDS_US: [u64; 12] = [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000];
+const BOUNDS_US: [u64; 12] =
+    [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000];
 
 /// Durations by bucket.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +64,13 @@ mod tests {
         registry.register("d", "help", durations);
         let mut out = String::new();
         text::encode(&mut out, &registry).unwrap();
-        for line in ["d_bucket{le=\"0.001\"} 1", "d_bucket{le=\"0.0025\"} 2", "d_bucket{le=\"10.0\"} 3", "d_bucket{le=\"+Inf\"} 4", "d_count 4"] {
+        for line in [
+            "d_bucket{le=\"0.001\"} 1",
+            "d_bucket{le=\"0.0025\"} 2",
+            "d_bucket{le=\"10.0\"} 3",
+            "d_bucket{le=\"+Inf\"} 4",
+            "d_count 4",
+        ] {
             assert!(out.contains(line), "{line} in\n{out}");
         }
     }

@@ -139,6 +139,7 @@ impl Source {
         if event == BodyEvent::End {
             self.client_done = true;
             ex.req.body.complete = true;
+            ex.req.trailers = client.trailers();
         }
         Poll::Ready(Ok(event))
     }

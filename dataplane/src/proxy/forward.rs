@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use http1::{Framing, Headers};
 
-use crate::exchange::{AddressText, Exchange};
 use crate::exchange::out::decimal;
+use crate::exchange::{AddressText, Exchange};
 use crate::upstream::{h1, h2};
 
 /// Headers of the client that are not passed on: they belong to its hop, or are written anew below.
@@ -16,7 +16,7 @@ fn is_ours(name: &[u8]) -> bool {
         2 => is(b"te"),
         4 => is(b"host"),
         6 => is(b"expect"),
-        7 => is(b"upgrade") || is(b"trailer"),
+        7 => is(b"upgrade"),
         8 => is(b"x-scheme"),
         9 => is(b"x-real-ip"),
         10 => is(b"connection") || is(b"keep-alive"),
@@ -51,7 +51,8 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
     ex.request_id();
     let req = &ex.req;
     let sent = &req.head.headers;
-    emit(b"Host", req.head.authority.as_deref().or_else(|| sent.get(b"host")).unwrap_or(req.host.as_bytes()));
+    let host = req.head.authority.as_deref().or_else(|| sent.get(b"host")).unwrap_or(req.host.as_bytes());
+    emit(b"Host", host);
     emit(b"X-Request-ID", req.id.as_deref().unwrap_or_default().as_bytes());
     let other;
     let ip = if req.client == ex.conn.peer {
@@ -79,7 +80,7 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
         }
         None => emit(b"X-Forwarded-For", ip),
     }
-    emit(b"X-Forwarded-Host", req.host.as_bytes());
+    emit(b"X-Forwarded-Host", host);
     let mut port = [0; 20];
     emit(b"X-Forwarded-Port", decimal(u64::from(ex.conn.local.port()), &mut port));
     let scheme = req.scheme.as_bytes();
@@ -95,11 +96,13 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
 }
 
 /// `Connection` lists further headers of the hop beside the usual words.
-fn has_more_than_usual(value: &[u8]) -> bool {
-    !(value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close") || value.eq_ignore_ascii_case(b"upgrade"))
+pub(super) fn has_more_than_usual(value: &[u8]) -> bool {
+    !(value.eq_ignore_ascii_case(b"keep-alive")
+        || value.eq_ignore_ascii_case(b"close")
+        || value.eq_ignore_ascii_case(b"upgrade"))
 }
 
-fn lists(list: &[u8], name: &[u8]) -> bool {
+pub(super) fn lists(list: &[u8], name: &[u8]) -> bool {
     list.split(|b| *b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(name))
 }
 
@@ -107,7 +110,8 @@ fn lists(list: &[u8], name: &[u8]) -> bool {
 /// would pass unseen by routes and plugins.
 pub(super) fn upgrade(ex: &Exchange) -> Option<&[u8]> {
     let protocol = ex.req.head.upgrade.then(|| ex.req.head.headers.get(b"upgrade")).flatten()?;
-    let h2c = protocol.split(|b| *b == b',').any(|p| p.trim_ascii().get(..3).is_some_and(|p| p.eq_ignore_ascii_case(b"h2c")));
+    let h2c =
+        protocol.split(|b| *b == b',').any(|p| p.trim_ascii().get(..3).is_some_and(|p| p.eq_ignore_ascii_case(b"h2c")));
     (!h2c).then_some(protocol)
 }
 

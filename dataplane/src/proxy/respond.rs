@@ -41,8 +41,9 @@ pub(super) fn start(ex: &mut Exchange, head: &mut ResponseHead) -> Result<bool> 
     }
     let resp = &mut ex.resp;
     resp.reason = Some(std::mem::take(&mut head.reason));
+    let named = named(head);
     for (name, value) in head.headers.iter() {
-        if !is_hop(name) {
+        if !is_hop(name) && !named.is_some_and(|list| super::forward::lists(list, name)) {
             resp.headers.push(name, value);
         }
     }
@@ -64,7 +65,11 @@ fn pass_head(ex: &mut Exchange, head: &ResponseHead, length: Option<u64>) {
     let before = out.bytes.len();
     out.status_line(status, &head.reason);
     let (mut server, mut date) = (false, false);
+    let named = named(head);
     for (name, value) in head.headers.iter() {
+        if named.is_some_and(|list| super::forward::lists(list, name)) {
+            continue;
+        }
         match name.len() {
             4 => date |= name.eq_ignore_ascii_case(b"date"),
             6 => server |= name.eq_ignore_ascii_case(b"server"),
@@ -91,13 +96,24 @@ fn pass_head(ex: &mut Exchange, head: &ResponseHead, length: Option<u64>) {
     ex.resp.head_bytes = (out.bytes.len() - before) as u64;
 }
 
+/// Headers that the endpoint says belong to its hop, where it names any.
+fn named(head: &ResponseHead) -> Option<&[u8]> {
+    head.headers.get(b"connection").filter(|list| super::forward::has_more_than_usual(list))
+}
+
 /// A HEAD response's Content-Length, which no body follows.
 fn declared(head: &ResponseHead) -> Option<u64> {
     head.headers.get(b"content-length").and_then(|v| std::str::from_utf8(v).ok()?.trim().parse().ok())
 }
 
 /// `101 Switching Protocols`: the head goes to the client as it is, then bytes go both ways.
-pub(super) async fn tunnel(ex: &mut Exchange, client: &mut Client<'_>, up: Connection, head: ResponseHead, idle: Duration) -> Result<Ended> {
+pub(super) async fn tunnel(
+    ex: &mut Exchange,
+    client: &mut Client<'_>,
+    up: Connection,
+    head: ResponseHead,
+    idle: Duration,
+) -> Result<Ended> {
     let Client::H1(client) = client else {
         return Err(Error::new(Kind::UpstreamProtocol, "the endpoint switched protocols over HTTP/2"));
     };

@@ -89,7 +89,13 @@ impl<'a> Transfer<'a> {
     }
 
     /// Moves request bytes; ready when there is nothing more to do.
-    fn poll_request(&mut self, cx: &mut Context<'_>, ex: &mut Exchange, client: &mut Client<'_>, up: &mut Connection) -> Poll<Result<()>> {
+    fn poll_request(
+        &mut self,
+        cx: &mut Context<'_>,
+        ex: &mut Exchange,
+        client: &mut Client<'_>,
+        up: &mut Connection,
+    ) -> Poll<Result<()>> {
         loop {
             let mut starved = false;
             if self.request == RequestState::Reading && up.queued() < HIGH_WATER {
@@ -97,7 +103,7 @@ impl<'a> Transfer<'a> {
                 match self.source.poll_next(cx, ex, client, &mut self.piece)? {
                     Poll::Ready(BodyEvent::Data) => up.queue_data(&self.piece),
                     Poll::Ready(BodyEvent::End) => {
-                        up.queue_end();
+                        up.queue_end(ex.req.trailers.as_ref());
                         self.request = RequestState::Queued;
                     }
                     Poll::Pending => starved = true,
@@ -126,7 +132,13 @@ impl<'a> Transfer<'a> {
     }
 
     /// Passes the response's body on to its end, with what is left of the request's.
-    pub(super) async fn finish(&mut self, ex: &mut Exchange, client: &mut Client<'_>, up: &mut Connection, plain: bool) -> Result<()> {
+    pub(super) async fn finish(
+        &mut self,
+        ex: &mut Exchange,
+        client: &mut Client<'_>,
+        up: &mut Connection,
+        plain: bool,
+    ) -> Result<()> {
         poll_fn(|cx| self.poll_finish(cx, ex, client, up, plain)).await
     }
 
@@ -162,7 +174,10 @@ impl<'a> Transfer<'a> {
             if starved {
                 let watch = self.request != RequestState::Reading;
                 if watch && client.poll_closed(cx).is_ready() {
-                    return Poll::Ready(Err(Error::new(Kind::ClientClosed, "the client went away during the response")));
+                    return Poll::Ready(Err(Error::new(
+                        Kind::ClientClosed,
+                        "the client went away during the response",
+                    )));
                 }
                 return Poll::Pending;
             }
@@ -170,7 +185,13 @@ impl<'a> Transfer<'a> {
     }
 
     /// One piece of the response's body.
-    fn poll_response(&mut self, cx: &mut Context<'_>, ex: &mut Exchange, up: &mut Connection, plain: bool) -> Poll<Result<()>> {
+    fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        ex: &mut Exchange,
+        up: &mut Connection,
+        plain: bool,
+    ) -> Poll<Result<()>> {
         let mut failed = None;
         let event = up.poll_data(cx, &mut |data| {
             if ex.resp.header_only {

@@ -28,7 +28,8 @@ pub(super) fn default_workers() -> usize {
 
 /// Binds all sockets before anything starts, so that a bad address stops the start.
 pub(super) fn bind_all(options: &Options, n: usize) -> io::Result<Sockets> {
-    let mut sockets = Sockets { addresses: Addresses::default(), workers: (0..n).map(|_| Vec::new()).collect(), admin: None };
+    let mut sockets =
+        Sockets { addresses: Addresses::default(), workers: (0..n).map(|_| Vec::new()).collect(), admin: None };
     for (addresses, tls) in [(&options.http, false), (&options.https, true)] {
         for address in addresses {
             let bound = bind_for_all(*address, tls, &mut sockets.workers)?;
@@ -36,7 +37,8 @@ pub(super) fn bind_all(options: &Options, n: usize) -> io::Result<Sockets> {
         }
     }
     if let Some(address) = options.admin {
-        let listener = TcpListener::bind(address).map_err(|e| io::Error::new(e.kind(), format!("listen on {address}: {e}")))?;
+        let listener =
+            TcpListener::bind(address).map_err(|e| io::Error::new(e.kind(), format!("listen on {address}: {e}")))?;
         listener.set_nonblocking(true)?;
         sockets.addresses.admin = Some(listener.local_addr()?);
         sockets.admin = Some(listener);
@@ -83,10 +85,18 @@ pub(super) fn start(sockets: Sockets, state: &Arc<State>) -> io::Result<Vec<Join
 
 fn serve_admin(listener: TcpListener, state: Arc<State>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { crate::admin::serve(tokio::net::TcpListener::from_std(listener)?, state).await; Ok(()) })
+    runtime.block_on(async {
+        crate::admin::serve(tokio::net::TcpListener::from_std(listener)?, state).await;
+        Ok(())
+    })
 }
 
-fn work(id: usize, listeners: Vec<(TcpListener, bool)>, state: &Arc<State>, tls: &Arc<rustls::ServerConfig>) -> io::Result<()> {
+fn work(
+    id: usize,
+    listeners: Vec<(TcpListener, bool)>,
+    state: &Arc<State>,
+    tls: &Arc<rustls::ServerConfig>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(crate::access_log::flush)

@@ -212,9 +212,14 @@ impl Compiler {
         self.reads.replace(key, reads);
     }
 
-    fn route(&self, key: &RouteKey, route: &value::Route, settings: &Settings, reads: &mut BTreeSet<Key>) -> CompiledRoute {
+    fn route(
+        &self,
+        key: &RouteKey,
+        route: &value::Route,
+        settings: &Settings,
+        reads: &mut BTreeSet<Key>,
+    ) -> CompiledRoute {
         let meta = Arc::new(Meta {
-            id: unique(),
             ingress: Some(route.ingress.clone()),
             route: Some(key.clone()),
             service: route.service.clone(),
@@ -232,7 +237,9 @@ impl Compiler {
 
     fn action(&self, action: &value::Action, reads: &mut BTreeSet<Key>) -> Action {
         let backends = match action {
-            value::Action::Refuse { status, reason } => return Action::Refuse { status: *status, reason: reason.clone() },
+            value::Action::Refuse { status, reason } => {
+                return Action::Refuse { status: *status, reason: reason.clone() };
+            }
             value::Action::Forward(backends) => backends,
         };
         let mut upstreams = Vec::with_capacity(backends.len());
@@ -254,7 +261,7 @@ impl Compiler {
     }
 
     fn compile_server_rewrite(&self, next: &mut Snapshot) {
-        let meta = Arc::new(Meta { id: unique(), ingress: None, route: None, service: String::new() });
+        let meta = Arc::new(Meta { ingress: None, route: None, service: String::new() });
         let chains = next.settings.server_chains.clone();
         let steps = chain::server_rewrite(&chains, &meta, &self.raw, &self.plugins);
         next.server_rewrite = Arc::new(steps);

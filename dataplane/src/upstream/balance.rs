@@ -12,7 +12,12 @@ use crate::worker::Worker;
 pub struct Turns(RefCell<HashMap<u64, usize, crate::clock::FastHash>>);
 
 /// The next endpoint in turn that `tried` does not have; when all were tried, the next in turn. None: no endpoint.
-pub fn next(worker: &Worker, upstream: &Upstream, addresses: &[SocketAddr], tried: impl Fn(SocketAddr) -> bool) -> Option<SocketAddr> {
+pub fn next(
+    worker: &Worker,
+    upstream: &Upstream,
+    addresses: &[SocketAddr],
+    tried: impl Fn(SocketAddr) -> bool,
+) -> Option<SocketAddr> {
     let n = addresses.len();
     if n <= 1 {
         return addresses.first().copied();

@@ -32,7 +32,12 @@ pub struct Names(RefCell<HashMap<String, Resolved>>);
 type Resolved = (Instant, Rc<[SocketAddr]>);
 
 /// A connection for one request, from the pool or new. The bool: it was used before.
-pub async fn connect(ex: &Exchange, upstream: &Upstream, address: SocketAddr, timeout: Duration) -> Result<(Connection, PoolKey, bool)> {
+pub async fn connect(
+    ex: &Exchange,
+    upstream: &Upstream,
+    address: SocketAddr,
+    timeout: Duration,
+) -> Result<(Connection, PoolKey, bool)> {
     let tls = match &upstream.spec.protocol {
         UpstreamProtocol::Https { server_name, verify } => {
             Some((server_name.clone().unwrap_or_else(|| ex.req.host.clone()), *verify))
@@ -67,7 +72,11 @@ pub async fn open_tcp(address: SocketAddr) -> Result<TcpStream> {
 }
 
 /// Gives `connecting` so long.
-pub async fn within<T>(timeout: Duration, address: SocketAddr, connecting: impl Future<Output = Result<T>>) -> Result<T> {
+pub async fn within<T>(
+    timeout: Duration,
+    address: SocketAddr,
+    connecting: impl Future<Output = Result<T>>,
+) -> Result<T> {
     match tokio::time::timeout(timeout, connecting).await {
         Ok(result) => result,
         Err(_) => Err(Error::retriable(Kind::ConnectTimeout, format!("connect to {address}: no answer in time"))),

@@ -95,9 +95,9 @@ impl Connection {
     }
 
     /// See [`super::Connection::queue_end`].
-    pub fn queue_end(&mut self) {
+    pub fn queue_end(&mut self, trailers: Option<&http1::Headers>) {
         if self.chunked {
-            http1::encode_last_chunk(&mut self.out, None);
+            http1::encode_last_chunk(&mut self.out, trailers);
         }
     }
 
@@ -125,7 +125,10 @@ impl Connection {
                     (self.sent, self.write_waits) = (true, false);
                 }
                 Poll::Ready(_) => {
-                    return Poll::Ready(Err(Error::retriable(Kind::UpstreamClosed, "the endpoint closed before the request was sent")));
+                    return Poll::Ready(Err(Error::retriable(
+                        Kind::UpstreamClosed,
+                        "the endpoint closed before the request was sent",
+                    )));
                 }
                 Poll::Pending => {
                     if !self.write_waits {
@@ -133,7 +136,10 @@ impl Connection {
                         self.write_waits = true;
                     }
                     ready!(self.write_deadline.poll(cx));
-                    return Poll::Ready(Err(Error::retriable(Kind::UpstreamTimeout, "the endpoint did not take the request in time")));
+                    return Poll::Ready(Err(Error::retriable(
+                        Kind::UpstreamTimeout,
+                        "the endpoint did not take the request in time",
+                    )));
                 }
             }
         }
@@ -159,10 +165,16 @@ impl Connection {
                 }
             }
             if !self.buf.make_room(self.limits.head_bytes + 1) {
-                return Poll::Ready(Err(Error::new(Kind::UpstreamProtocol, "the endpoint's response head is too large")));
+                return Poll::Ready(Err(Error::new(
+                    Kind::UpstreamProtocol,
+                    "the endpoint's response head is too large",
+                )));
             }
             if ready!(self.poll_fill(cx))? == 0 {
-                return Poll::Ready(Err(Error::retriable(Kind::UpstreamClosed, "the endpoint closed before it answered")));
+                return Poll::Ready(Err(Error::retriable(
+                    Kind::UpstreamClosed,
+                    "the endpoint closed before it answered",
+                )));
             }
         }
     }

@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::DataEvent;
 use super::connect::{open_tcp, within};
+use crate::downstream::h2::{from_map, to_map};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
 use crate::io::Deadline;
@@ -49,6 +50,7 @@ struct Shared {
     data: std::collections::VecDeque<Bytes>,
     queued: usize,
     end: bool,
+    trailers: Option<http::HeaderMap>,
     /// The exchange is gone before its end: the stream is reset.
     cut: bool,
     reader: Option<Waker>,
@@ -126,10 +128,13 @@ impl Stream {
         let authority = headers.get(b"host").unwrap_or_default();
         let uri = http::Uri::builder()
             .scheme("http")
-            .authority(if authority.is_empty() { self.address.to_string().into_bytes() } else { authority.to_vec() }.as_slice())
+            .authority(
+                if authority.is_empty() { self.address.to_string().into_bytes() } else { authority.to_vec() }
+                    .as_slice(),
+            )
             .path_and_query(target)
             .build();
-        let mut map = crate::downstream::h2::to_map(headers);
+        let mut map = to_map(headers);
         map.remove(http::header::HOST);
         self.shared.borrow_mut().end = no_body;
         let mut request = http::Request::new(Body { shared: self.shared.clone() });
@@ -161,8 +166,9 @@ impl Stream {
     }
 
     /// See [`super::Connection::queue_end`].
-    pub fn queue_end(&mut self) {
+    pub fn queue_end(&mut self, trailers: Option<&Headers>) {
         let mut shared = self.shared.borrow_mut();
+        shared.trailers = trailers.map(to_map);
         shared.end = true;
         wake(&mut shared.reader);
     }
@@ -272,14 +278,6 @@ fn failure(e: &hyper::Error) -> Error {
     Error::retriable(Kind::UpstreamClosed, format!("HTTP/2 with the endpoint: {e}"))
 }
 
-fn from_map(map: &http::HeaderMap) -> Headers {
-    let mut headers = Headers::new();
-    for (name, value) in map {
-        headers.push(name.as_str().as_bytes(), value.as_bytes());
-    }
-    headers
-}
-
 /// A request's body, as hyper pulls it.
 pub struct Body {
     shared: Rc<RefCell<Shared>>,
@@ -289,7 +287,10 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = crate::downstream::h2::Cut;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
         let mut shared = self.shared.borrow_mut();
         if let Some(data) = shared.data.pop_front() {
             shared.queued -= data.len();
@@ -297,7 +298,7 @@ impl http_body::Body for Body {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         if shared.end {
-            return Poll::Ready(None);
+            return Poll::Ready(shared.trailers.take().map(|map| Ok(Frame::trailers(map))));
         }
         if shared.cut {
             return Poll::Ready(Some(Err(crate::downstream::h2::Cut)));
@@ -308,7 +309,7 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         let shared = self.shared.borrow();
-        shared.end && shared.data.is_empty()
+        shared.end && shared.data.is_empty() && shared.trailers.is_none()
     }
 }
 

@@ -42,7 +42,6 @@ pub async fn tunnel(client: &mut Connection, upstream: &mut Io, upstream_buf: &m
     to_client
 }
 
-
 impl Way {
     fn done(&self) -> bool {
         self.ended && self.flushed

@@ -92,13 +92,17 @@ pub fn balancer(ex: &mut Exchange) -> Result<Option<SocketAddr>> {
         Ok(Some(code @ 400..=599)) => {
             Err(Error::new(Kind::Unavailable, format!("the balancer of {} exits with {code}", step.used.plugin)))
         }
-        Ok(Some(-1)) => Err(Error::new(Kind::Script, format!("the balancer of {} exits with ngx.ERROR", step.used.plugin))),
+        Ok(Some(-1)) => {
+            Err(Error::new(Kind::Script, format!("the balancer of {} exits with ngx.ERROR", step.used.plugin)))
+        }
         Ok(_) => Ok(ex.lua.peer.take()),
         Err(error) => {
             report::failed(ex, step, Phase::Balancer, &error);
             match step.used.failure_policy {
                 FailurePolicy::Ignore => Ok(None),
-                FailurePolicy::Fail => Err(Error::new(Kind::Script, format!("the balancer of {} failed", step.used.plugin))),
+                FailurePolicy::Fail => {
+                    Err(Error::new(Kind::Script, format!("the balancer of {} failed", step.used.plugin)))
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use routing::key::{ChainKey, PluginKey};
 use routing::value::{FailurePolicy, Phase, Use};
 use routing::{Key, Value};
 
-use super::super::{Meta, Plan, PluginUse, Step};
+use super::super::{Meta, Plan, PluginUse, Step, unique};
 use super::plugin::{CompiledPlugin, Plugins};
 use super::scope_of;
 
@@ -84,7 +84,9 @@ fn place(
         reads.insert(Key::Plugin(used.plugin.clone()));
         match resolve(used, meta, plugins) {
             Ok((plugin, used)) => placed.push(Placed { level, plugin, used }),
-            Err(why) if ignorable(&used.plugin, plugins) => tracing::warn!(target: "table", "{why}; the failure policy is Ignore"),
+            Err(why) if ignorable(&used.plugin, plugins) => {
+                tracing::warn!(target: "table", "{why}; the failure policy is Ignore")
+            }
             Err(why) => *broken = Some(why),
         }
     }
@@ -102,6 +104,7 @@ fn resolve(used: &Use, meta: &Arc<Meta>, plugins: &Plugins) -> Result<(Arc<Compi
     let plugin = plugins.get(&used.plugin).ok_or_else(|| format!("{} is missing or does not compile", used.plugin))?;
     let config = plugins.config(&used.binding).ok_or_else(|| format!("the {} is missing", used.binding))?;
     let used = PluginUse {
+        id: unique(),
         plugin: used.plugin.clone(),
         scope: scope_of(&used.plugin),
         config: config.clone(),

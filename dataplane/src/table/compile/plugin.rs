@@ -88,7 +88,9 @@ impl Plugins {
         let held: Vec<_> = raw
             .iter()
             .filter_map(|(key, value)| match (key, value.as_ref()) {
-                (Key::Binding(key), Value::Binding(binding)) if binding.plugin == *plugin => Some((key.clone(), binding)),
+                (Key::Binding(key), Value::Binding(binding)) if binding.plugin == *plugin => {
+                    Some((key.clone(), binding))
+                }
                 _ => None,
             })
             .collect();
@@ -147,6 +149,12 @@ fn config(key: &BindingKey, binding: &value::Binding) -> Config {
 fn put(at: &mut serde_json::Value, path: &[String], value: serde_json::Value) {
     match path.split_first() {
         None => *at = value,
+        // The controller has checked that a list is long enough.
+        Some((first, rest)) if at.is_array() => {
+            if let Some(item) = first.parse::<usize>().ok().and_then(|i| at.get_mut(i)) {
+                put(item, rest, value);
+            }
+        }
         Some((first, rest)) => {
             if !at.is_object() {
                 *at = serde_json::Value::Object(serde_json::Map::new());
@@ -174,7 +182,11 @@ fn chunk_name(phase: Phase) -> &'static str {
     }
 }
 
-fn compile(spec: &value::Plugin, raw: &BTreeMap<Key, Arc<Value>>, checker: &mut Checker) -> Result<CompiledPlugin, String> {
+fn compile(
+    spec: &value::Plugin,
+    raw: &BTreeMap<Key, Arc<Value>>,
+    checker: &mut Checker,
+) -> Result<CompiledPlugin, String> {
     let source = |hash: &Hash, what: &str| match raw.get(&Key::Script(*hash)).map(Arc::as_ref) {
         Some(Value::Script(source)) => Ok(Arc::<str>::from(source.as_str())),
         _ => Err(format!("{what}: the script {hash} is not in the table")),

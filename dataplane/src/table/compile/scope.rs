@@ -11,12 +11,17 @@ use super::plugin::Plugins;
 use super::scope_of;
 
 /// None: no plugin runs in it.
-pub(super) fn compile(scope: &Scope, plugins: &Plugins, raw: &BTreeMap<Key, Arc<Value>>, settings: &Settings) -> Option<ScopeSpec> {
+pub(super) fn compile(
+    scope: &Scope,
+    plugins: &Plugins,
+    raw: &BTreeMap<Key, Arc<Value>>,
+    settings: &Settings,
+) -> Option<ScopeSpec> {
     let mut modules = BTreeMap::new();
     let mut dicts: BTreeMap<String, u64> = BTreeMap::new();
     let mut init = Vec::new();
     let mut content = Vec::new();
-    let meta = Arc::new(Meta { id: unique(), ingress: None, route: None, service: String::new() });
+    let meta = Arc::new(Meta { ingress: None, route: None, service: String::new() });
     let empty = Arc::new(Config { id: unique(), value: serde_json::json!({}), binding: String::new() });
     let mut members: Vec<_> = plugins.iter().filter(|(key, _)| scope_of(key) == *scope).collect();
     if members.is_empty() {
@@ -34,6 +39,7 @@ pub(super) fn compile(scope: &Scope, plugins: &Plugins, raw: &BTreeMap<Key, Arc<
         for phase in [Phase::Init, Phase::InitWorker] {
             if let Some(script) = plugin.scripts.get(&phase) {
                 let used = PluginUse {
+                    id: unique(),
                     plugin: key.clone(),
                     scope: scope.clone(),
                     config: empty.clone(),
