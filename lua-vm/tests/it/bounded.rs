@@ -60,3 +60,16 @@ fn load_keeps_its_rules() {
         }
     }
 }
+
+#[test]
+fn nesting_that_the_parser_does_not_count_is_refused_before_it() {
+    for source in [
+        "local f, e = loadstring('return ' .. ('a?b:'):rep(220000) .. 'c') assert(not f and e:find('conditional expressions', 1, true), e)",
+        "local f, e = load(('x = a ? b : c '):rep(201)) assert(not f, 'not refused')",
+        "assert(loadstring('return true ? 1 : 2')() == 1)",
+    ] {
+        for trusted in [false, true] {
+            assert_eq!(run(&vm(trusted), &mut Fake::default(), source).0, Ended::Done, "{source}");
+        }
+    }
+}
