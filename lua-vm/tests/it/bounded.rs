@@ -68,8 +68,6 @@ fn nesting_that_the_parser_does_not_count_is_refused_before_it() {
         "local f, e = load(('x = a ? b : c '):rep(201)) assert(not f, 'not refused')",
         "assert(loadstring('return true ? 1 : 2')() == 1)",
     ] {
-        for trusted in [false, true] {
-            assert_eq!(run(&vm(trusted), &mut Fake::default(), source).0, Ended::Done, "{source}");
-        }
+        assert_eq!(run(&vm(false), &mut Fake::default(), source).0, Ended::Done, "{source}");
     }
 }
