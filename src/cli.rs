@@ -46,7 +46,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
     pub(crate) admin: SocketAddr,
     /// Threads that serve [default: the CPU quota of the cgroup, or the number of CPUs]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", overrides_with = "workers", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
     /// Logs go to stderr, the access log to stdout
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]

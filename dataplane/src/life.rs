@@ -51,6 +51,10 @@ async fn serve(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Ended> {
         return answered(ex, client).await;
     }
     admit::body_limit(ex, &route)?;
+    if route.plan.is_empty() {
+        // Others use the worker too: a namespace over its share has to wait.
+        ex.worker.vms.usage.note(0);
+    }
     if let Some(why) = &route.plan.broken {
         return Err(Error::new(Kind::Unavailable, why.clone()));
     }
