@@ -84,7 +84,8 @@ async fn answered(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Ended> {
     }
     respond::finish(ex);
     if !ex.resp.head_sent {
-        return Err(Error::new(Kind::Script, "a header filter failed"));
+        // A header filter failed under a script's own output: the response is aborted, as in OpenResty.
+        return Ok(Ended::Cut);
     }
     client.flush(ex).await?;
     Ok(if ex.resp.ended { Ended::Whole } else { Ended::Cut })

@@ -1,6 +1,7 @@
 //! The way of a request through a VM when nothing goes wrong, and errors of scripts.
 use crate::fake::{Ended, Fake, message, options, run, says, vm};
 use lua_vm::{Arg, ErrorKind, Outcome, Phase, Step, Value, Vm};
+use std::time::Duration;
 
 fn check(source: &str, said: &str) {
     for trusted in [true, false] {
@@ -143,7 +144,11 @@ fn log_names_its_place() {
 
 #[test]
 fn panics_of_the_host_become_errors_of_the_script() {
-    let t = vm(false);
+    let mut o = options(false);
+    // Printing a panic's backtrace takes longer than a script may.
+    o.limits.cpu_per_resume = Duration::from_secs(30);
+    o.limits.cpu_per_request = Duration::from_secs(30);
+    let t = Vm::new(o).unwrap();
     let mut host = Fake { panics: true, ..Fake::default() };
     let (end, _) = run(&t, &mut host, "assert(ngx.var.panic == nil) ngx.say(pcall(ngx.print, 'panic'))");
     assert_eq!(end, Ended::Done);
