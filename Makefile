@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench fuzz deny
+.PHONY: help run test lint bench fuzz sanitize deny
 
 # Seconds that each fuzz target runs in `make fuzz`.
 FUZZ_SECONDS ?= 20
@@ -31,6 +31,9 @@ bench: ## Measures Moongate beside nginx + Lua, HAProxy, Envoy, Traefik and Cadd
 
 fuzz: ## Runs each fuzz target for FUZZ_SECONDS
 	@scripts/fuzz $(FUZZ_SECONDS)
+
+sanitize: ## The VM's tests under AddressSanitizer (needs a nightly compiler)
+	lua-vm/sanitize.sh
 
 deny: ## Licences, bans and sources by cargo-deny (`cargo install cargo-deny`)
 	cargo deny check bans licenses sources
