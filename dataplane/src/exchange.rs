@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http1::{Headers, Method, RequestHead, Version};
+use http1::{Headers, RequestHead, Version};
 
 use crate::lua::LuaState;
 use crate::table::CompiledRoute;
@@ -115,6 +115,8 @@ pub struct Exchange {
 pub struct Request {
     /// Method, target as sent, headers. Scripts change method and headers here.
     pub head: RequestHead,
+    /// The client asked by HEAD and takes no body for an answer, whatever method a script has set since.
+    pub head_only: bool,
     /// The host that routed it: lower-case, without port; empty when the request names none.
     pub host: String,
     /// The path in the normal form that routes are matched by, percent-encoded; what goes upstream when it differs
@@ -257,6 +259,7 @@ impl Request {
     fn new(client: SocketAddr, scheme: &'static str) -> Self {
         Self {
             head: RequestHead::default(),
+            head_only: false,
             host: String::new(),
             matched: String::new(),
             normalised: false,
@@ -287,6 +290,6 @@ impl Request {
 
     /// Whether the response has a head only.
     pub fn is_head(&self) -> bool {
-        self.head.method == Method::Head
+        self.head_only
     }
 }

@@ -107,6 +107,11 @@ pub fn end(ex: &mut Exchange, trailers: Option<&http1::Headers>) {
 }
 
 fn queue_head(ex: &mut Exchange) {
+    if ex.resp.status < 200 {
+        // A script set it. The client would take what follows an interim head for another response.
+        tracing::error!(target: "http", "the status {} is not one of a final response: 500 is sent", ex.resp.status);
+        (ex.resp.status, ex.resp.reason) = (500, None);
+    }
     let status = ex.resp.status;
     ex.resp.header_only = ex.req.is_head() || status == 204 || status == 304;
     let bodyless = ex.resp.header_only;

@@ -4,7 +4,7 @@
 
 use std::sync::mpsc;
 
-use e2e::manifests::{config, ingress, service};
+use e2e::manifests::{config, ingress, plugin, service};
 use e2e::{Client, Manifests, Moongate, Upstream};
 
 const HOST: &str = "shop.example.com";
@@ -425,4 +425,50 @@ fn a_slow_reader_costs_no_memory() {
     assert_eq!(moongate.get("other.example.com", "/").status, 404);
     let grown = moongate.process.rss().saturating_sub(before);
     assert!(grown < 64 * 1024 * 1024, "eight unread downloads of 512 MiB hold {grown} bytes");
+}
+
+/// A script may replace what the upstream answers; whatever it sets, the next response on the connection is the next
+/// request's.
+#[test]
+fn what_scripts_set_never_breaks_the_framing() {
+    let upstream = Upstream::start(|mut c| {
+        while let Some(request) = c.request() {
+            let body = if request.method() == "HEAD" { "" } else { "hello" };
+            c.send(format!("HTTP/1.1 200 Fine\r\nContent-Length: 5\r\n\r\n{body}"));
+        }
+    });
+    let check = |phase: &str, script: &str, method: &str, status: u16, body: &str| {
+        let manifests = Manifests::of(&[
+            service("backend", &[upstream.port]),
+            ingress("plain", "plain.example.com", "/", "backend", &[]),
+            plugin("script", &[(phase, script)], ""),
+            ingress("shop", HOST, "/", "backend", &[("moongate.dev/plugins", "script")]),
+        ]);
+        let moongate = Moongate::start(&manifests);
+        let mut client = Client::connect(moongate.http);
+        client.send(format!("{method} / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+        let response = client.response(method);
+        assert_eq!((response.status, response.text().as_str()), (status, body), "{phase} {script}");
+        let next = client.get("plain.example.com", "/");
+        assert_eq!((next.status, next.text().as_str()), (200, "hello"), "after {phase} {script}");
+    };
+    check("headerFilter", "ngx.exit(503)", "GET", 503, "");
+    check("headerFilter", "ngx.header['Content-Length'] = 2", "GET", 200, "he");
+    check("headerFilter", "ngx.status = 101", "GET", 500, "hello");
+    check("content", "ngx.status = 103 ngx.header['Content-Length'] = 2 ngx.print('ok')", "GET", 500, "ok");
+    check("access", "ngx.req.set_method(ngx.HTTP_HEAD)", "GET", 200, "");
+    check("access", "ngx.req.set_method(ngx.HTTP_GET)", "HEAD", 200, "");
+}
+
+#[test]
+fn interim_responses_without_end_end_the_try() {
+    let upstream = Upstream::start(|mut c| {
+        if c.request().is_some() {
+            while c.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n") {}
+        }
+    });
+    let (_manifests, moongate) = proxy(&[upstream.port], "");
+    let mut client = Client::connect(moongate.http);
+    client.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"));
+    assert!(client.rest().contains("HTTP/1.1 502 Bad Gateway\r\n"));
 }

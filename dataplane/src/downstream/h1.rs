@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http1::{BodyDecoder, Event, Framing, Limits, Version};
+use http1::{BodyDecoder, Event, Framing, Limits, Method, Version};
 
 use super::{BodyEvent, Client};
 use crate::error::{Error, Kind, Result};
@@ -144,6 +144,7 @@ impl Connection {
     fn begin(&mut self, worker: &Worker, ex: &mut Exchange) {
         ex.req.serial = self.requests;
         let head = &ex.req.head;
+        ex.req.head_only = head.method == Method::Head;
         self.decoder = BodyDecoder::new(head.framing);
         self.wants_continue = head.expect_continue;
         ex.req.body.present = head.framing != Framing::None;

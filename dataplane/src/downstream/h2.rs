@@ -183,6 +183,7 @@ async fn exchange(
 fn fill(ex: &mut Exchange, parts: &http::request::Parts, body: &Incoming) {
     let head = &mut ex.req.head;
     head.method = Method::from_bytes(parts.method.as_str().as_bytes()).unwrap_or(Method::Get);
+    ex.req.head_only = head.method == Method::Head;
     head.version = Version::Http11;
     head.target.clear();
     head.target.extend_from_slice(parts.uri.path_and_query().map_or("/", |p| p.as_str()).as_bytes());

@@ -81,6 +81,7 @@ impl Request {
         self.args = None;
         self.id = None;
         self.head_bytes = 0;
+        self.head_only = false;
         self.body = RequestBody::default();
         self.trailers = None;
     }

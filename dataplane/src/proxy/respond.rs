@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http1::{Framing, Method, ResponseHead};
+use http1::{Framing, ResponseHead};
 
 use crate::downstream::{Client, h1};
 use crate::error::{Error, Kind, Result};
@@ -24,7 +24,7 @@ fn is_hop(name: &[u8]) -> bool {
     }
 }
 
-/// Takes over the head, runs the header filters, queues it. True: the body passes as it is, no filter looks at it.
+/// Takes over the head, runs the header filters, queues it. True: the body passes as it is, no script saw the head.
 pub(super) fn start(ex: &mut Exchange, head: &mut ResponseHead) -> Result<bool> {
     ex.resp.from_upstream = true;
     ex.resp.status = head.status;
@@ -52,15 +52,15 @@ pub(super) fn start(ex: &mut Exchange, head: &mut ResponseHead) -> Result<bool> 
         resp.headers.push(b"Content-Length", decimal(n, &mut [0; 20]));
     }
     crate::respond::start(ex).map_err(|e| Error::new(Kind::Script, e.to_string()))?;
-    let filtered = ex.route.as_ref().is_some_and(|r| !r.plan.body_filter.is_empty());
-    Ok(!filtered)
+    // A header filter may have replaced the response or declared another length, so each piece is held to that.
+    Ok(false)
 }
 
 /// The head of a response that no script sees, straight into the queue.
 fn pass_head(ex: &mut Exchange, head: &ResponseHead, length: Option<u64>) {
     let Out::H1(out) = &mut ex.out else { return };
     let status = head.status;
-    ex.resp.header_only = ex.req.head.method == Method::Head || status == 204 || status == 304;
+    ex.resp.header_only = ex.req.is_head() || status == 204 || status == 304;
     ex.resp.head_sent = true;
     let before = out.bytes.len();
     out.status_line(status, &head.reason);

@@ -20,7 +20,12 @@ pub(super) struct Transfer<'a> {
     piece: Vec<u8>,
     request: RequestState,
     response_done: bool,
+    interim: u32,
 }
+
+/// Interim responses of one try. They wait for a client that does not read, so an endpoint must not send them without
+/// end; real ones send one or two.
+const INTERIM_MAX: u32 = 32;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RequestState {
@@ -36,7 +41,7 @@ enum RequestState {
 
 impl<'a> Transfer<'a> {
     pub(super) fn new(source: &'a mut Source) -> Self {
-        Self { source, piece: Vec::new(), request: RequestState::Reading, response_done: false }
+        Self { source, piece: Vec::new(), request: RequestState::Reading, response_done: false, interim: 0 }
     }
 
     /// Whether the request went out whole, so that the connection can be used again.
@@ -72,6 +77,11 @@ impl<'a> Transfer<'a> {
             }
             match up.poll_head(cx, &ex.req.head.method, head) {
                 Poll::Ready(Ok(())) if head.status < 200 && head.status != 101 => {
+                    self.interim += 1;
+                    if self.interim > INTERIM_MAX {
+                        let text = format!("the endpoint sent more than {INTERIM_MAX} interim responses");
+                        return Poll::Ready(Err(Error::new(Kind::UpstreamProtocol, text)));
+                    }
                     // 100 is ours to send; 103 and the like are passed on.
                     if head.status != 100 {
                         h1::Connection::send_interim(ex, head.status, &head.headers);

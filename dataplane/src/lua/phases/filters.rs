@@ -44,6 +44,7 @@ pub fn header_filter(ex: &mut Exchange) -> std::result::Result<(), FilterFailed>
             Ok(Some(-1)) => return Err(FilterFailed),
             Ok(Some(code @ 200..=999)) => {
                 ex.resp.status = u16::try_from(code).unwrap_or(500);
+                ex.resp.reason = None;
                 ex.resp.headers.remove(b"content-length");
                 ex.resp.headers.push(b"Content-Length", b"0");
                 ex.resp.filter_ended = true;
