@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lua_vm::{Arg, Chunk, Handle, Limits, Phase, ScriptError, Session, Vm, VmOptions};
 use routing::value;
@@ -22,11 +22,19 @@ pub use fair::Bucket;
 /// Retired VMs of a scope that may still serve requests; beyond, replacement waits.
 const RETIRED_MAX: usize = 4;
 
+/// A VM that could not be made is not tried again before this: `init` code that loops uses its whole budget each time,
+/// outside of its namespace's share.
+const FAILED_FOR: Duration = Duration::from_secs(5);
+
+/// What could not be made, when and why.
+type Failed = (Arc<ScopeSpec>, Instant, ScriptError);
+
 /// A worker's VMs.
 #[derive(Default)]
 pub struct Vms {
     current: RefCell<HashMap<Scope, Rc<ScopeVm>>>,
     retired: RefCell<Vec<Weak<ScopeVm>>>,
+    failed: RefCell<HashMap<Scope, Failed>>,
     /// Who used the worker last; decides whether a namespace over its share must wait.
     pub usage: fair::Usage,
 }
@@ -103,7 +111,16 @@ impl Vms {
         }
         let spec = worker.snapshot(|s| s.scopes.get(scope).cloned());
         let spec = spec.ok_or_else(|| ScriptError::runtime(format!("no VM for {scope:?}: its plugins are gone")))?;
-        let vm = ScopeVm::new(worker, spec)?;
+        if let Some((of, at, error)) = self.failed.borrow().get(scope)
+            && of.hash == spec.hash
+            && at.elapsed() < FAILED_FOR
+        {
+            return Err(error.clone());
+        }
+        let vm = ScopeVm::new(worker, spec.clone()).inspect_err(|error| {
+            self.failed.borrow_mut().insert(scope.clone(), (spec, Instant::now(), error.clone()));
+        })?;
+        self.failed.borrow_mut().remove(scope);
         self.current.borrow_mut().insert(scope.clone(), vm.clone());
         Ok(vm)
     }
@@ -131,6 +148,7 @@ impl Vms {
                 self.retire(vm);
             }
         }
+        self.failed.borrow_mut().retain(|scope, _| snapshot.scopes.contains_key(scope));
         self.current.borrow().values().for_each(|vm| vm.forget_dead());
         later
     }
