@@ -210,3 +210,24 @@ fn an_access_restriction_that_is_not_supported_closes_the_route() {
     moongate.await_answer("shop.example.com", "/", |r| r.status == 200);
     moongate.await_log("mirror-target");
 }
+
+#[test]
+fn init_code_that_fails_names_its_plugin_and_is_not_run_for_each_request() {
+    let upstream = Upstream::answering("ok");
+    let (manifests, moongate) = start(&upstream);
+    let phases = [("init", "ngx.log(ngx.ERR, 'init runs') error('not today')"), ("access", "ngx.ctx.a = 1")];
+    let shop = ingress("shop", "shop.example.com", "/", "backend", &[("moongate.dev/plugins", "bad")]);
+    manifests.write("shop.yaml", &format!("{}---\n{shop}", plugin("bad", &phases, "")));
+    moongate.await_answer("shop.example.com", "/", |r| r.status == 500);
+    const REQUESTS: usize = 40;
+    for _ in 0..REQUESTS {
+        assert_eq!(moongate.get("shop.example.com", "/").status, 500);
+    }
+    moongate.await_log("init of LuaPlugin shop/bad fails");
+    let runs = moongate.process.log().matches("init runs").count();
+    assert!((1..REQUESTS / 2).contains(&runs), "{runs} runs of init for {REQUESTS} requests");
+    goes_on(&moongate);
+    // Mended, it is tried at once.
+    manifests.write("shop.yaml", &format!("{}---\n{shop}", plugin("bad", &phases[1..], "")));
+    moongate.await_answer("shop.example.com", "/", |r| r.status == 200);
+}

@@ -232,9 +232,17 @@ impl ScopeVm {
                 let session = self.vm.session();
                 ex.lua.sessions.push(RequestVm { vm: self.clone(), session: session.clone() });
                 (ex.lua.phase, ex.lua.running) = (Some(lua_phase), Some(used.clone()));
-                let chunk = self.chunk(script)?;
-                let (config, meta) = self.arguments(used)?;
-                session.call(&mut ex, lua_phase, &chunk, &[Arg::Handle(&config), Arg::Handle(&meta)])?;
+                let mut run = || {
+                    let chunk = self.chunk(script)?;
+                    let (config, meta) = self.arguments(used)?;
+                    session.call(&mut ex, lua_phase, &chunk, &[Arg::Handle(&config), Arg::Handle(&meta)])
+                };
+                // The VM is every plugin's of its scope: the message must say whose code keeps it from being made.
+                let named = |mut error: ScriptError| {
+                    error.message = format!("{} of {} fails: {}", lua_phase.name(), used.plugin, error.message);
+                    error
+                };
+                run().map_err(named)?;
             }
         }
         Ok(())
