@@ -68,7 +68,8 @@ impl Connection {
         if self.closed {
             return;
         }
-        let _ = self.io.shutdown().await;
+        // A peer that does not read must not hold the connection by TLS's last record.
+        let _ = tokio::time::timeout(LINGER, self.io.shutdown()).await;
         if !self.buf.is_allocated() {
             self.buf = worker.buffers.take();
         }
