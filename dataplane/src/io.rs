@@ -17,6 +17,18 @@ pub const BUFFER_BYTES: usize = 16 * 1024;
 /// Buffers a worker keeps for reuse; more are freed.
 const POOLED_MAX: usize = 64;
 
+/// Runs hyper's futures on this thread: both sides of HTTP/2 use it.
+#[derive(Clone)]
+pub struct Local;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
 /// A byte stream to a peer.
 pub enum Io {
     /// TCP.

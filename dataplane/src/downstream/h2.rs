@@ -20,7 +20,7 @@ use super::{BodyEvent, Client};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::out::{H2Out, HIGH_WATER};
 use crate::exchange::{Conn, Exchange, Out};
-use crate::io::Deadline;
+use crate::io::{Deadline, Local};
 use crate::life::Ended;
 use crate::worker::Worker;
 
@@ -71,18 +71,6 @@ pub async fn has_preface(worker: &Rc<Worker>, tcp: &TcpStream) -> Option<bool> {
         }
     };
     tokio::time::timeout(timeout, look).await.ok().flatten()
-}
-
-/// Runs futures that stay on this thread.
-#[derive(Clone)]
-struct Local;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
-    }
 }
 
 /// Serves a client's connection to its end.

@@ -2,7 +2,7 @@
 //! scripts change, retired until their last request ends.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -285,6 +285,3 @@ impl ScopeVm {
         }
     }
 }
-
-/// The sources of a scope's modules by name.
-pub type Modules = BTreeMap<String, Arc<str>>;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use routing::key::{BindingKey, ChainKey, PluginKey, PluginKind};
+use routing::key::{ChainKey, PluginKey, PluginKind};
 use routing::value::{self, Settings};
 use routing::{Change, Commit, Key, KeyProblem, RouteKey, Value};
 
@@ -279,9 +279,4 @@ fn scope_of(plugin: &PluginKey) -> Scope {
         PluginKind::ClusterLuaPlugin => Scope::Operator,
         PluginKind::LuaPlugin => Scope::Namespace(plugin.name.namespace.as_str().into()),
     }
-}
-
-/// The key of a binding.
-fn binding_key(key: &BindingKey) -> Key {
-    Key::Binding(key.clone())
 }

@@ -20,7 +20,7 @@ use super::connect::{open_tcp, within};
 use crate::downstream::h2::{from_map, to_map};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
-use crate::io::Deadline;
+use crate::io::{Deadline, Local};
 
 /// Connections to endpoints, each shared.
 #[derive(Default)]
@@ -87,17 +87,6 @@ pub async fn open(ex: &Exchange, address: SocketAddr, timeout: Duration) -> Resu
         address,
     };
     Ok((stream, reused))
-}
-
-#[derive(Clone)]
-struct Local;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
-    }
 }
 
 async fn handshake(address: SocketAddr) -> Result<SendRequest<Body>> {

@@ -10,7 +10,6 @@ use routing::value::{self, Phase};
 use routing::{Hash, Key, KeyProblem, Value};
 
 use super::super::{Config, Script, unique};
-use super::binding_key;
 use crate::exchange::Exchange;
 
 /// A plugin whose every script compiles.
@@ -100,7 +99,7 @@ impl Plugins {
     }
 
     fn update_binding(&mut self, key: &BindingKey, raw: &BTreeMap<Key, Arc<Value>>) -> Option<PluginKey> {
-        match raw.get(&binding_key(key)).map(Arc::as_ref) {
+        match raw.get(&Key::Binding(key.clone())).map(Arc::as_ref) {
             Some(Value::Binding(binding)) => {
                 if !self.failing.contains(&binding.plugin) {
                     self.configs.insert(key.clone(), Arc::new(config(key, binding)));
