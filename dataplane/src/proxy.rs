@@ -105,7 +105,7 @@ async fn attempt(
     let mut head = std::mem::take(&mut ex.upstream_head);
     let mut transfer = Transfer::new(source);
     if let Err(mut error) = transfer.until_head(ex, client, &mut up, &mut head).await {
-        error.retry &= !up.sent_any() || ex.req.head.method.is_idempotent();
+        error.retry &= !up.sent_any() || (ex.req.head.method.is_idempotent() && !up.got_byte());
         return Err(error);
     }
     let at = (crate::clock::tick() - started).as_secs_f64();

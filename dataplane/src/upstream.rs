@@ -80,6 +80,15 @@ impl Connection {
         }
     }
 
+    /// Whether any byte of the response came: then the endpoint has worked on the request.
+    pub fn got_byte(&self) -> bool {
+        match self {
+            Self::H1(c) => c.got_byte(),
+            // Part of a head is nothing that hyper shows.
+            Self::H2(_) => false,
+        }
+    }
+
     /// Whether any byte of the request may have reached the endpoint.
     pub fn sent_any(&self) -> bool {
         match self {

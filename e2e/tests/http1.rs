@@ -472,3 +472,15 @@ fn interim_responses_without_end_end_the_try() {
     client.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"));
     assert!(client.rest().contains("HTTP/1.1 502 Bad Gateway\r\n"));
 }
+
+#[test]
+fn an_endpoint_that_began_to_answer_is_not_followed_by_another() {
+    let broken = Upstream::start(|mut c| {
+        if c.request().is_some() {
+            c.send("HTTP/1.1 200 OK\r\nX-Half");
+        }
+    });
+    let (_manifests, moongate) = proxy(&[broken.port, broken.port], "");
+    assert_eq!(moongate.get(HOST, "/").status, 502);
+    assert_eq!(moongate.metric("moongate_upstream_retries_total"), Some(0.0));
+}
