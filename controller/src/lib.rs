@@ -9,6 +9,8 @@
 //! - [`reader`]: how a key is derived, with a record of what was read
 //! - [`translate`]: one function per section of the table
 //! - [`table`]: the published table, which follows the store
+//! - [`status`]: what the objects' statuses and Events say, and who writes them
+//! - [`webhook`]: whether the API server should take an object
 //! - [`standalone`]: files in, commits out
 //! - [`check`]: everything that is wrong with files
 //! - [`explain`]: what happens to a request, and why
@@ -24,9 +26,10 @@ pub mod problem;
 pub mod reader;
 pub mod schema;
 pub mod standalone;
+pub mod status;
 pub mod store;
 pub mod table;
 pub mod translate;
 
-pub use problem::{ObjectRef, Problem, Severity};
+pub use problem::{Cause, ObjectRef, Problem, Severity};
 pub use table::Translator;

@@ -59,6 +59,19 @@ pub enum Severity {
     Warning,
 }
 
+/// Who can mend a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// The object itself is wrong, whatever others there are.
+    Object,
+    /// Something that it names is not there, or not (yet) as it must be.
+    Reference,
+    /// Another object has what it asks for.
+    Collision,
+    /// It is not served, not used, or not allowed, as others' objects are now.
+    Surroundings,
+}
+
 /// One thing that is wrong with one object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Problem {
@@ -96,6 +109,45 @@ impl Problem {
         message: impl Into<String>,
     ) -> Self {
         Self { severity: Severity::Warning, ..Self::error(object, field, reason, message) }
+    }
+
+    /// Who can mend it. A reason that is not listed is taken for one that others can mend: admission only warns of those,
+    /// and to let a mistake through costs less than to refuse objects for the order in which they come.
+    pub fn cause(&self) -> Cause {
+        match self.reason {
+            // A module of a ConfigMap.
+            "InvalidScript" if self.field.starts_with("spec.modulesFrom") => Cause::Reference,
+            "Invalid"
+            | "InvalidScript"
+            | "InvalidSchema"
+            | "InvalidConfig"
+            | "UnknownField"
+            | "InvalidAnnotation"
+            | "RoutesClosed"
+            | "UnsupportedAnnotation"
+            | "UnsupportedBackend"
+            | "UnsupportedParameters"
+            | "UnsupportedVersion"
+            | "CanaryNotSupported"
+            | "NoBackend"
+            | "PhaseNotRun" => Cause::Object,
+            "PathConflict" | "HostOwned" | "CertificateConflict" | "Conflicted" => Cause::Collision,
+            "ServiceNotFound"
+            | "PortNotFound"
+            | "ExternalNameRefused"
+            | "SecretNotFound"
+            | "SecretKeyNotFound"
+            | "SecretNotReadable"
+            | "InvalidCertificate"
+            | "CertificateMismatch"
+            | "ConfigMapNotFound"
+            | "PluginNotFound"
+            | "PluginInvalid"
+            | "TargetNotFound"
+            | "ConfigNotFound"
+            | "ConfigRequired" => Cause::Reference,
+            _ => Cause::Surroundings,
+        }
     }
 }
 

@@ -129,6 +129,11 @@ impl Store {
         !self.unknown.contains(id)
     }
 
+    /// An object.
+    pub fn object(&self, id: &ObjectId) -> Option<&Object> {
+        self.objects.get(id)
+    }
+
     /// Every object, in no order.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
         self.objects.values()

@@ -55,6 +55,8 @@ pub struct Step {
     pub changes: Vec<Change>,
     /// The objects whose problems are others than before, with all their problems.
     pub problems: BTreeMap<ObjectRef, Vec<Problem>>,
+    /// The objects that were checked: what holds for them as a whole, such as an Ingress's class, may be different.
+    pub looked_at: BTreeSet<ObjectId>,
     /// How many times a key was derived.
     pub derived: usize,
     /// How many times an object was checked.
@@ -128,6 +130,17 @@ impl Translator {
         self.problems.all()
     }
 
+    /// The problems of an object.
+    pub fn problems_of(&self, object: &ObjectRef) -> Vec<Problem> {
+        self.problems.of(object)
+    }
+
+    /// The class under which an Ingress is served, if it is one that has our controller: others' are not ours to write
+    /// a status to, even where we serve them.
+    pub fn own_class(&self, ingress: &routing::ObjectName) -> Option<String> {
+        translate::own_class(ingress, &self.options, &Reader::new(&self.store, self))
+    }
+
     /// The objects.
     pub fn store(&self) -> &Store {
         &self.store
@@ -166,9 +179,12 @@ impl Translator {
 
     fn derive(&mut self, id: NodeId, work: &mut Work) {
         let node = &self.nodes[id];
-        match node.goal {
+        match &node.goal {
             Goal::Key(_) => work.step.derived += 1,
-            Goal::Check(_) => work.step.checked += 1,
+            Goal::Check(object) => {
+                work.step.checked += 1;
+                work.step.looked_at.insert(object.clone());
+            }
         }
         let reader = Reader::new(&self.store, self);
         let outcome = translate::derive(&node.goal, &node.input, &self.options, &reader);

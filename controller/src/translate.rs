@@ -57,6 +57,16 @@ impl Options {
     }
 }
 
+/// The class under which an Ingress is served, if its controller is ours.
+pub fn own_class(ingress: &routing::ObjectName, options: &Options, reader: &Reader<'_>) -> Option<String> {
+    let name = class::of(reader.ingress(ingress)?, options, reader).ok()?;
+    let is_ours = match reader.class(&name) {
+        Some(class) => class::is_ours(class, options),
+        None => options.implicit_class.is_some() || name.is_empty(),
+    };
+    is_ours.then_some(name)
+}
+
 /// Derives a goal.
 pub fn derive(goal: &Goal, input: &Input, options: &Options, reader: &Reader<'_>) -> Outcome {
     let key = match goal {
