@@ -53,7 +53,7 @@ impl Client<'_> {
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, ex: &mut Exchange) -> Poll<Result<()>> {
         match self {
             Self::H1(c) => c.poll_flush(cx, ex),
-            Self::H2(s) => s.poll_flush(cx, ex),
+            Self::H2(s) => s.poll_flush(cx),
         }
     }
 

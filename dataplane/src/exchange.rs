@@ -13,6 +13,7 @@ use crate::table::CompiledRoute;
 use crate::worker::Worker;
 
 pub mod body;
+pub mod frames;
 pub mod out;
 pub mod pool;
 

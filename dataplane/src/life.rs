@@ -35,9 +35,10 @@ pub async fn run(ex: &mut Exchange, client: &mut Client<'_>) -> Ended {
 }
 
 /// Answers what is no request, and logs it.
-pub async fn refuse(ex: &mut Exchange, client: &mut Client<'_>, error: Error) {
-    fail(ex, client, error).await;
+pub async fn refuse(ex: &mut Exchange, client: &mut Client<'_>, error: Error) -> Ended {
+    let ended = fail(ex, client, error).await;
     finish(ex);
+    ended
 }
 
 async fn serve(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Ended> {

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::downstream::{h1, h2};
 use crate::exchange::{Conn, TlsInfo};
 use crate::io::Io;
+use crate::tls::Acceptors;
 use crate::worker::{Counted, Worker};
 
 /// nginx's default backlog is 511; the kernel caps it at somaxconn anyway.
@@ -42,27 +42,26 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 /// Accepts until the worker stops accepting; then what is queued is still accepted, since closing a reuseport
 /// socket resets its queue.
-pub async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) {
-    let acceptor = tls.map(TlsAcceptor::from);
+pub async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Acceptors>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = worker.accept_ends() => break,
         };
-        take(&worker, accepted, acceptor.as_ref()).await;
+        take(&worker, accepted, tls.as_ref()).await;
     }
     // EAGAIN ends it: `accept` would wait, so it is polled once.
     while let Some(accepted) = futures_util::FutureExt::now_or_never(listener.accept()) {
         if accepted.is_err() {
             break;
         }
-        take(&worker, accepted, acceptor.as_ref()).await;
+        take(&worker, accepted, tls.as_ref()).await;
     }
 }
 
-async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>, acceptor: Option<&TlsAcceptor>) {
+async fn take(worker: &Rc<Worker>, accepted: io::Result<(TcpStream, SocketAddr)>, tls: Option<&Acceptors>) {
     match accepted {
-        Ok((tcp, peer)) => begin(worker, tcp, peer, acceptor),
+        Ok((tcp, peer)) => begin(worker, tcp, peer, tls),
         Err(e) if is_out_of_resources(&e) => {
             tracing::warn!(target: "listener", "accepting pauses: {e}");
             worker.shared.metrics.accept_paused();
@@ -78,18 +77,19 @@ fn is_out_of_resources(e: &io::Error) -> bool {
 }
 
 /// Starts a connection's task.
-fn begin(worker: &Rc<Worker>, tcp: TcpStream, peer: SocketAddr, acceptor: Option<&TlsAcceptor>) {
+fn begin(worker: &Rc<Worker>, tcp: TcpStream, peer: SocketAddr, tls: Option<&Acceptors>) {
     let _ = tcp.set_nodelay(true);
     let Ok(local) = tcp.local_addr() else { return };
     let counted = worker.count_connection();
     let worker = worker.clone();
-    match acceptor {
+    match tls {
         None => {
             let conn = Rc::new(Conn::new(peer, local, None, serial()));
             tokio::task::spawn_local(plain(worker, h1::Connection::new(Io::Plain(tcp), conn), counted));
         }
-        Some(acceptor) => {
-            tokio::task::spawn_local(secure(worker, tcp, peer, local, acceptor.clone(), counted));
+        Some(tls) => {
+            let acceptor = tls.from_version(worker.snapshot(|s| s.settings.tls.min_version)).clone();
+            tokio::task::spawn_local(secure(worker, tcp, peer, local, acceptor, counted));
         }
     }
 }
@@ -155,6 +155,8 @@ async fn secure(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     /// What an idle connection's task and state may take; the socket's registration and one timer come on top. A

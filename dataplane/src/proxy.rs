@@ -81,7 +81,8 @@ async fn choose_endpoint(ex: &mut Exchange, upstream: &Upstream, tries: &mut u32
     let next = match &set.external {
         None => balance::next(&ex.worker, upstream, &set.active, tried),
         Some(name) => {
-            let addresses = ex.worker.pools.names.resolve(name).await?;
+            let timeout = ex.route.as_ref().map_or(0, |r| r.policy.connect_timeout_ms);
+            let addresses = ex.worker.pools.names.resolve(name, Duration::from_millis(timeout)).await?;
             balance::next(&ex.worker, upstream, &addresses, tried)
         }
     };
@@ -164,7 +165,7 @@ fn begin(ex: &mut Exchange, timeouts: &Timeouts, up: &mut Connection, source: &S
             forward::write_h1(ex, c, source.framing());
         }
         Connection::H2(s) => {
-            s.begin(timeouts.read);
+            s.begin(timeouts.read, timeouts.send);
             forward::write_h2(ex, s, source.framing());
         }
     }

@@ -9,6 +9,8 @@ use routing::key::PluginKey;
 use routing::value::{self, FailurePolicy, LuaLimits, RoutePolicy, Settings};
 use routing::{Hash, ObjectName, RouteKey, router::Router};
 
+use crate::upstream::balance::Turns;
+
 pub mod compile;
 
 /// Whose Lua: each scope has VMs and shared dicts of its own.
@@ -110,12 +112,12 @@ pub enum Action {
 /// An upstream: policy, and endpoints that change on their own.
 #[derive(Debug)]
 pub struct Upstream {
-    /// Unique in the process; workers keep its round-robin position by it.
-    pub id: u64,
     /// Its key in the table.
     pub key: String,
     /// Its policy.
     pub spec: value::Upstream,
+    /// Whose turn it is.
+    pub turns: Turns,
     /// Its endpoints, shared by every upstream of the same Service port.
     pub endpoints: Arc<ArcSwap<EndpointSet>>,
 }

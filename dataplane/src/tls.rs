@@ -6,11 +6,13 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use routing::value::TlsVersion;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
 
 use crate::table::Snapshot;
 use crate::worker::Worker;
@@ -101,22 +103,48 @@ fn for_name(snapshot: &Snapshot, name: &str) -> Option<Arc<CertifiedKey>> {
     of(name).or_else(|| name.split_once('.').and_then(|(_, rest)| of(&format!("*.{rest}"))))
 }
 
-/// The configuration of a TLS listener. Certificates and the oldest version follow the table.
-///
-/// # Errors
-/// The self-signed certificate for unknown names could not be made.
-pub fn server_config(snapshot: Arc<ArcSwap<Snapshot>>) -> io::Result<Arc<ServerConfig>> {
-    let (chain, key) = fallback::self_signed()?;
-    let fallback = certified(&chain, &key).map_err(io::Error::other)?;
-    let versions: &[&rustls::SupportedProtocolVersion] = match snapshot.load().settings.tls.min_version {
-        routing::value::TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        routing::value::TlsVersion::Tls13 => &[&rustls::version::TLS13],
-    };
+/// TLS towards clients. Certificates and the oldest version follow the table: each connection is accepted by what
+/// holds then.
+#[derive(Clone)]
+pub struct Acceptors {
+    tls12: TlsAcceptor,
+    tls13: TlsAcceptor,
+}
+
+impl Acceptors {
+    /// # Errors
+    /// The self-signed certificate for unknown names could not be made.
+    pub fn new(snapshot: &Arc<ArcSwap<Snapshot>>) -> io::Result<Self> {
+        let (chain, key) = fallback::self_signed()?;
+        let fallback = certified(&chain, &key).map_err(io::Error::other)?;
+        let of = |versions: &[&'static rustls::SupportedProtocolVersion]| {
+            let by_sni = BySni { snapshot: snapshot.clone(), fallback: fallback.clone() };
+            server_config(versions, by_sni).map(TlsAcceptor::from)
+        };
+        Ok(Self {
+            tls12: of(&[&rustls::version::TLS13, &rustls::version::TLS12])?,
+            tls13: of(&[&rustls::version::TLS13])?,
+        })
+    }
+
+    /// The acceptor whose oldest version is this.
+    pub fn from_version(&self, oldest: TlsVersion) -> &TlsAcceptor {
+        match oldest {
+            TlsVersion::Tls12 => &self.tls12,
+            TlsVersion::Tls13 => &self.tls13,
+        }
+    }
+}
+
+fn server_config(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    by_sni: BySni,
+) -> io::Result<Arc<ServerConfig>> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
         .map_err(io::Error::other)?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(BySni { snapshot, fallback }));
+        .with_cert_resolver(Arc::new(by_sni));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.send_tls13_tickets = 2;
     Ok(Arc::new(config))

@@ -72,6 +72,15 @@ impl Connection {
         }
     }
 
+    /// The time until the response counts from now: the request is not out yet, and whoever is slow with that has a
+    /// time-out of its own.
+    pub fn hold_read_deadline(&mut self) {
+        match self {
+            Self::H1(c) => c.hold_read_deadline(),
+            Self::H2(s) => s.hold_read_deadline(),
+        }
+    }
+
     /// Reads a piece of the response's body and lends it to `sink`.
     pub fn poll_data(&mut self, cx: &mut Context<'_>, sink: &mut impl FnMut(&[u8])) -> Poll<Result<DataEvent>> {
         match self {

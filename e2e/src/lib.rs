@@ -5,6 +5,7 @@
 //! - [`upstream`]: servers behind it: scripted TCP, nginx, Python
 //! - [`client`]: clients before it: raw sockets, curl, openssl
 //! - [`wait`]: for a condition, with a deadline
+//! - [`h2`]: HTTP/2 frames written by hand
 //! - [`certificates`]: made by openssl
 //! - [`console`]: commands of a document
 //! - [`plugin_tests`]: tests of plugins, as data
@@ -15,6 +16,7 @@
 pub mod certificates;
 pub mod client;
 pub mod console;
+pub mod h2;
 pub mod manifests;
 pub mod moongate;
 pub mod plugin_tests;

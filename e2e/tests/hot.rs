@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use e2e::certificates::{self, Certificate};
-use e2e::manifests::{ingress, ingress_tls, plugin, secret, service};
+use e2e::manifests::{config, ingress, ingress_tls, plugin, secret, service};
 use e2e::{Client, Manifests, Moongate, Upstream, until};
 
 const HOST: &str = "shop.example.com";
@@ -165,7 +165,12 @@ fn changes_leave_memory_flat_however_many_tunnels_are_open() {
     const OBJECTS: usize = 10;
     const WRITES: usize = 1000;
     let backend = upstream();
-    let manifests = Manifests::of(&[service("backend", &[backend.port]), ingress("shop", HOST, "/", "backend", &[])]);
+    let manifests = Manifests::of(&[
+        // The first tunnels wait for as long as the changes take, on whatever machine.
+        config("http: {proxyReadTimeout: 1h}"),
+        service("backend", &[backend.port]),
+        ingress("shop", HOST, "/", "backend", &[]),
+    ]);
     let moongate = Moongate::start(&manifests);
     let version = || moongate.metric("moongate_table_version").unwrap_or(0.0);
     let write = |n: usize| {

@@ -30,7 +30,7 @@ pub mod response;
 pub mod status;
 
 pub use body::{BodyDecoder, BodyError, Decoded, Event};
-pub use chars::{is_field_value, is_host, is_token};
+pub use chars::{is_field_value, is_host, is_target, is_token};
 pub use encode::{encode_chunk, encode_chunk_head, encode_last_chunk, encode_request, encode_response};
 pub use head::{Fault, Framing, Limits, MAX_HEADERS, Version, worth_parsing};
 pub use headers::Headers;

@@ -34,8 +34,12 @@ pub struct Connection {
     write_deadline: Deadline,
     write_waits: bool,
     read_waits: bool,
+    /// TLS may hold bytes that the socket did not take.
+    unflushed: bool,
     wants_continue: bool,
     closed: bool,
+    /// `deadline` is that of the wait for the request of this number.
+    awaited: u64,
 }
 
 /// What becomes of the connection after a burst of requests.
@@ -70,8 +74,10 @@ impl Connection {
             write_deadline: Deadline::default(),
             write_waits: false,
             read_waits: false,
+            unflushed: false,
             wants_continue: false,
             closed: false,
+            awaited: 0,
         })
     }
 
@@ -89,7 +95,11 @@ impl Connection {
             let http = &s.settings.http;
             if self.requests == 0 { http.client_header_timeout_ms } else { http.keepalive_timeout_ms }
         });
-        self.deadline.set(Duration::from_millis(timeout));
+        // What is no request, such as empty lines or part of a TLS record, does not make it wait anew.
+        if self.awaited != self.requests + 1 {
+            self.awaited = self.requests + 1;
+            self.deadline.set(Duration::from_millis(timeout));
+        }
         let mut registered = None;
         let more = poll_fn(|cx| {
             if self.io.has_plaintext() || self.io.tcp().poll_read_ready(cx).is_ready() {
@@ -245,26 +255,32 @@ impl Connection {
                 }
                 Poll::Pending => {
                     out.compact();
-                    if !self.write_waits {
-                        let timeout = ex.worker.snapshot(|s| s.settings.http.send_timeout_ms);
-                        self.write_deadline.set(Duration::from_millis(timeout));
-                        self.write_waits = true;
-                    }
-                    ready!(self.write_deadline.poll(cx));
-                    self.closed = true;
-                    return Poll::Ready(Err(Error::new(
-                        Kind::ClientClosed,
-                        "the client did not read its response in time",
-                    )));
+                    return self.poll_write_timeout(cx, &ex.worker);
                 }
             }
         }
         out.clear();
-        if wrote && self.io.poll_flush(cx)?.is_pending() {
-            // TLS keeps what the socket did not take and sends it with the next write or flush.
-            return Poll::Pending;
+        // TLS keeps what the socket did not take and sends it with the next write or flush.
+        self.unflushed |= wrote;
+        if self.unflushed {
+            if self.io.poll_flush(cx)?.is_pending() {
+                return self.poll_write_timeout(cx, &ex.worker);
+            }
+            (self.unflushed, self.write_waits) = (false, false);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Pending until the client has read nothing for too long.
+    fn poll_write_timeout(&mut self, cx: &mut Context<'_>, worker: &Worker) -> Poll<Result<()>> {
+        if !self.write_waits {
+            let timeout = worker.snapshot(|s| s.settings.http.send_timeout_ms);
+            self.write_deadline.set(Duration::from_millis(timeout));
+            self.write_waits = true;
+        }
+        ready!(self.write_deadline.poll(cx));
+        self.closed = true;
+        Poll::Ready(Err(Error::new(Kind::ClientClosed, "the client did not read its response in time")))
     }
 
     /// Ready when the client went away while nothing was expected of it. What it sends meanwhile (the next request

@@ -1,9 +1,8 @@
 //! Bytes and frames of a response that wait to be written to the client.
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
 use http1::{Headers, Version};
+
+use super::frames::Frames;
 
 /// What waits beyond this makes `say` suspend and stops reading from the upstream.
 pub const HIGH_WATER: usize = 64 * 1024;
@@ -13,8 +12,8 @@ pub const HIGH_WATER: usize = 64 * 1024;
 pub enum Out {
     /// HTTP/1.1: bytes as they go on the wire.
     H1(H1Out),
-    /// HTTP/2: what the stream's task hands to hyper.
-    H2(H2Out),
+    /// HTTP/2: what hyper pulls. Interim responses (103) are dropped: hyper's server cannot send them.
+    H2(Frames),
 }
 
 /// HTTP/1.1's queue.
@@ -32,21 +31,6 @@ pub struct H1Out {
     pub keep_alive: bool,
 }
 
-/// HTTP/2's queue.
-#[derive(Debug, Default)]
-pub struct H2Out {
-    /// The head, until it is handed over.
-    pub head: Option<(u16, Headers)>,
-    /// Interim responses (103) are dropped: hyper's server cannot send them.
-    pub data: VecDeque<Bytes>,
-    /// Bytes in `data`.
-    pub queued: usize,
-    /// Trailers, to be sent after `data`.
-    pub trailers: Option<Headers>,
-    /// Nothing follows `data` and `trailers`.
-    pub end: bool,
-}
-
 impl Default for Out {
     fn default() -> Self {
         Self::H1(H1Out { bytes: Vec::new(), written: 0, version: Version::Http11, chunked: false, keep_alive: true })
@@ -58,7 +42,7 @@ impl Out {
     pub fn queued(&self) -> usize {
         match self {
             Self::H1(out) => out.bytes.len() - out.written,
-            Self::H2(out) => out.queued,
+            Self::H2(out) => out.queued(),
         }
     }
 
@@ -78,7 +62,7 @@ impl Out {
                 if let Some(length) = length.filter(|_| !no_length(status)) {
                     headers.set(b"content-length", length.to_string().as_bytes());
                 }
-                out.head = Some((status, std::mem::take(headers)));
+                out.head(status, std::mem::take(headers));
             }
         }
     }
@@ -88,11 +72,7 @@ impl Out {
         match self {
             Self::H1(out) if out.chunked => http1::encode_chunk(&mut out.bytes, data),
             Self::H1(out) => out.bytes.extend_from_slice(data),
-            Self::H2(_) if data.is_empty() => {}
-            Self::H2(out) => {
-                out.queued += data.len();
-                out.data.push_back(Bytes::copy_from_slice(data));
-            }
+            Self::H2(out) => out.data(data),
         }
     }
 
@@ -101,10 +81,7 @@ impl Out {
         match self {
             Self::H1(out) if out.chunked => http1::encode_last_chunk(&mut out.bytes, trailers),
             Self::H1(_) => {}
-            Self::H2(out) => {
-                out.trailers = trailers.cloned();
-                out.end = true;
-            }
+            Self::H2(out) => out.end(trailers),
         }
     }
 }

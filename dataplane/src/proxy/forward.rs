@@ -66,9 +66,9 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
         let http = &s.settings.http;
         http.use_forwarded_headers && http.trusted_proxies.iter().any(|c| c.contains(ex.conn.peer.ip()))
     });
-    match sent.get(b"x-forwarded-for") {
+    match joined(sent, b"x-forwarded-for") {
         Some(list) if trusted => {
-            let mut both = list.to_vec();
+            let mut both = list.into_owned();
             both.extend_from_slice(b", ");
             both.extend_from_slice(ex.conn.peer_text.as_bytes());
             emit(b"X-Forwarded-For", &both);
@@ -76,7 +76,7 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
         Some(list) => {
             emit(b"X-Forwarded-For", ip);
             // What an untrusted client claimed is passed on under a name that nothing trusts.
-            emit(b"X-Original-Forwarded-For", list);
+            emit(b"X-Original-Forwarded-For", &list);
         }
         None => emit(b"X-Forwarded-For", ip),
     }
@@ -87,12 +87,26 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
     emit(b"X-Forwarded-Proto", scheme);
     emit(b"X-Forwarded-Scheme", scheme);
     emit(b"X-Scheme", scheme);
-    let named = sent.get(b"connection").filter(|v| has_more_than_usual(v));
+    let hop = || sent.get_all(b"connection");
+    let named = hop().any(has_more_than_usual);
     for (name, value) in sent.iter() {
-        if !is_ours(name) && !named.is_some_and(|list| lists(list, name)) {
+        if !is_ours(name) && !(named && hop().any(|list| lists(list, name))) {
             emit(name, value);
         }
     }
+}
+
+/// The values of a list that may stand in several fields; RFC 9110 section 5.3.
+fn joined<'a>(headers: &'a Headers, name: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    let mut values = headers.get_all(name);
+    let first = values.next()?;
+    let mut all = Cow::Borrowed(first);
+    for value in values {
+        let all = all.to_mut();
+        all.extend_from_slice(b", ");
+        all.extend_from_slice(value);
+    }
+    Some(all)
 }
 
 /// `Connection` lists further headers of the hop beside the usual words.

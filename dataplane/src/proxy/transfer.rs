@@ -75,6 +75,9 @@ impl<'a> Transfer<'a> {
             if ex.out.queued() > 0 && client.poll_flush(cx, ex)?.is_pending() {
                 // Only `100 Continue` and interim heads wait here; they never keep the response from being read.
             }
+            if matches!(self.request, RequestState::Reading | RequestState::Queued) {
+                up.hold_read_deadline();
+            }
             match up.poll_head(cx, &ex.req.head.method, head) {
                 Poll::Ready(Ok(())) if head.status < 200 && head.status != 101 => {
                     self.interim += 1;
@@ -131,7 +134,7 @@ impl<'a> Transfer<'a> {
                 Poll::Ready(Ok(())) if starved => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
                 // It may have answered before it closed: the response's side tells.
-                Poll::Ready(Err(_)) if up.sent_any() => {
+                Poll::Ready(Err(error)) if up.sent_any() && error.kind != Kind::UpstreamTimeout => {
                     self.request = RequestState::Refused;
                     return Poll::Ready(Ok(()));
                 }
@@ -164,7 +167,11 @@ impl<'a> Transfer<'a> {
             && !matches!(self.request, RequestState::Done | RequestState::Refused)
             && let Poll::Ready(Err(error)) = self.poll_request(cx, ex, client, up)
         {
-            return Poll::Ready(Err(error));
+            if error.kind != Kind::UpstreamTimeout {
+                return Poll::Ready(Err(error));
+            }
+            // It answers without reading on, as it may.
+            self.request = RequestState::Refused;
         }
         loop {
             let mut starved = false;

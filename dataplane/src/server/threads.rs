@@ -11,6 +11,7 @@ use tokio::runtime::LocalOptions;
 
 use super::{Addresses, Options, State};
 use crate::listener;
+use crate::tls::Acceptors;
 use crate::worker::Worker;
 
 /// Every socket of the process, by worker.
@@ -59,7 +60,7 @@ fn bind_for_all(address: SocketAddr, tls: bool, workers: &mut [Vec<(TcpListener,
 
 /// Starts every thread.
 pub(super) fn start(sockets: Sockets, state: &Arc<State>) -> io::Result<Vec<JoinHandle<()>>> {
-    let tls = crate::tls::server_config(state.shared.snapshot.clone())?;
+    let tls = Acceptors::new(&state.shared.snapshot)?;
     let mut threads = Vec::new();
     for (id, listeners) in sockets.workers.into_iter().enumerate() {
         let (state, tls) = (state.clone(), tls.clone());
@@ -91,12 +92,7 @@ fn serve_admin(listener: TcpListener, state: Arc<State>) -> io::Result<()> {
     })
 }
 
-fn work(
-    id: usize,
-    listeners: Vec<(TcpListener, bool)>,
-    state: &Arc<State>,
-    tls: &Arc<rustls::ServerConfig>,
-) -> io::Result<()> {
+fn work(id: usize, listeners: Vec<(TcpListener, bool)>, state: &Arc<State>, tls: &Acceptors) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(crate::access_log::flush)

@@ -8,7 +8,7 @@ use routing::key::{ChainKey, PluginKey, PluginKind};
 use routing::value::{self, Settings};
 use routing::{Change, Commit, Key, KeyProblem, RouteKey, Value};
 
-use super::{Action, CompiledRoute, EndpointSet, Meta, Plan, Scope, Snapshot, Upstream, unique};
+use super::{Action, CompiledRoute, EndpointSet, Meta, Plan, Scope, Snapshot, Upstream};
 
 mod chain;
 mod plugin;
@@ -16,6 +16,7 @@ mod scope;
 
 use plugin::Plugins;
 
+use crate::upstream::balance::Turns;
 use crate::worker::Shared;
 
 /// Compiles commits. Lives on one thread; requests only see what it publishes.
@@ -23,6 +24,8 @@ pub struct Compiler {
     shared: Arc<Shared>,
     raw: BTreeMap<Key, Arc<Value>>,
     endpoints: HashMap<String, Arc<ArcSwap<EndpointSet>>>,
+    /// Endpoints that may have no reader any more.
+    unread: BTreeSet<String>,
     upstreams: HashMap<String, Arc<Upstream>>,
     plugins: Plugins,
     reads: Reads,
@@ -70,6 +73,7 @@ impl Compiler {
             shared,
             raw: BTreeMap::new(),
             endpoints: HashMap::new(),
+            unread: BTreeSet::new(),
             upstreams: HashMap::new(),
             plugins: Plugins::default(),
             reads: Reads::default(),
@@ -108,6 +112,7 @@ impl Compiler {
             }
         }
         self.shared.snapshot.store(Arc::new(next));
+        self.forget_endpoints();
         problems
     }
 
@@ -141,6 +146,9 @@ impl Compiler {
                     _ => EndpointSet::default(),
                 };
                 self.endpoints_of(name).store(Arc::new(set));
+                if !self.raw.contains_key(key) {
+                    self.unread.insert(name.clone());
+                }
             }
             (Key::Upstream(name), value) => {
                 let spec = match value {
@@ -189,13 +197,31 @@ impl Compiler {
         self.endpoints.entry(name.to_owned()).or_default().clone()
     }
 
+    /// Endpoints that are neither in the table nor read by an upstream. A worker that has yet to look at the new
+    /// snapshot may hold one for a while: it is looked at again with the next commit.
+    fn forget_endpoints(&mut self) {
+        let Self { unread, endpoints, raw, .. } = self;
+        unread.retain(|name| {
+            if raw.contains_key(&Key::Endpoints(name.clone())) {
+                return false;
+            }
+            let read = endpoints.get(name).is_some_and(|set| Arc::strong_count(set) > 1);
+            if !read {
+                endpoints.remove(name);
+            }
+            read
+        });
+    }
+
     fn set_upstream(&mut self, name: &str, spec: Option<value::Upstream>) {
         match spec {
-            None => drop(self.upstreams.remove(name)),
+            None => self.unread.extend(self.upstreams.remove(name).map(|gone| gone.spec.endpoints.clone())),
             Some(spec) => {
                 let endpoints = self.endpoints_of(&spec.endpoints);
-                let upstream = Upstream { id: unique(), key: name.to_owned(), spec, endpoints };
-                self.upstreams.insert(name.to_owned(), Arc::new(upstream));
+                let turns = Turns::new(self.shared.workers);
+                let upstream = Upstream { key: name.to_owned(), spec, turns, endpoints };
+                let earlier = self.upstreams.insert(name.to_owned(), Arc::new(upstream));
+                self.unread.extend(earlier.map(|gone| gone.spec.endpoints.clone()));
             }
         }
     }

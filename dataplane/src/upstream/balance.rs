@@ -1,15 +1,20 @@
 //! Which endpoint a request goes to.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::table::Upstream;
 use crate::worker::Worker;
 
-/// Round-robin positions, one per upstream and worker.
-#[derive(Default)]
-pub struct Turns(RefCell<HashMap<u64, usize, crate::clock::FastHash>>);
+/// An upstream's round-robin positions, one per worker. They start at random: otherwise every worker of every replica
+/// would begin with the same endpoint.
+#[derive(Debug)]
+pub struct Turns(Box<[Turn]>);
+
+/// In a cache line of its own: only its worker touches it.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Turn(AtomicUsize);
 
 /// The next endpoint in turn that `tried` does not have; when all were tried, the next in turn. None: no endpoint.
 pub fn next(
@@ -22,24 +27,27 @@ pub fn next(
     if n <= 1 {
         return addresses.first().copied();
     }
-    let mut turns = worker.pools.turns.0.borrow_mut();
-    // A random start: otherwise every worker of every replica would begin with the same endpoint.
-    let turn = turns.entry(upstream.id).or_insert_with(|| worker.random() as usize);
+    let next = || addresses[upstream.turns.next(worker.id) % n];
     for _ in 0..n {
-        let address = addresses[*turn % n];
-        *turn = turn.wrapping_add(1);
+        let address = next();
         if !tried(address) {
             return Some(address);
         }
     }
-    let address = addresses[*turn % n];
-    *turn = turn.wrapping_add(1);
-    Some(address)
+    Some(next())
 }
 
 impl Turns {
-    /// Forgets upstreams that are gone.
-    pub fn retain(&self, alive: impl Fn(u64) -> bool) {
-        self.0.borrow_mut().retain(|id, _| alive(*id));
+    /// Positions for so many workers.
+    pub fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| Turn(AtomicUsize::new(crate::clock::random_seed() as usize))).collect())
+    }
+
+    fn next(&self, worker: usize) -> usize {
+        // No other thread writes it, so this needs no locked instruction.
+        let turn = &self.0[worker % self.0.len()].0;
+        let at = turn.load(Ordering::Relaxed);
+        turn.store(at.wrapping_add(1), Ordering::Relaxed);
+        at
     }
 }

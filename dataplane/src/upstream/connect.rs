@@ -93,19 +93,30 @@ async fn open_tls(ex: &Exchange, tcp: TcpStream, ip: IpAddr, name: &str, verify:
     Ok(Io::Client(Box::new(tls)))
 }
 
+/// The controller refuses loopback names; this refuses names that lead there, or to the machine's own link, where
+/// clouds have their metadata (SSRF). Kubernetes refuses the same of an EndpointSlice.
+fn is_reachable(ip: IpAddr) -> bool {
+    let link_local = match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let ip = ip.to_canonical();
+    !(link_local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
+}
+
 impl Names {
     /// The addresses of `name:port`.
-    pub async fn resolve(&self, name: &str) -> Result<Rc<[SocketAddr]>> {
+    pub async fn resolve(&self, name: &str, timeout: Duration) -> Result<Rc<[SocketAddr]>> {
         if let Some((at, found)) = self.0.borrow().get(name)
             && at.elapsed() < NAME_LIFETIME
         {
             return Ok(found.clone());
         }
-        let found = tokio::net::lookup_host(name)
+        let found = tokio::time::timeout(timeout, tokio::net::lookup_host(name))
             .await
+            .map_err(|_| Error::new(Kind::ConnectTimeout, format!("the name {name} did not resolve in time")))?
             .map_err(|e| Error::new(Kind::Connect, format!("the name {name} does not resolve: {e}")))?;
-        // The controller refuses loopback names; this refuses names that lead there (SSRF).
-        let found: Rc<[SocketAddr]> = found.filter(|a| !a.ip().is_loopback() && !a.ip().is_unspecified()).collect();
+        let found: Rc<[SocketAddr]> = found.filter(|a| is_reachable(a.ip())).collect();
         if found.is_empty() {
             return Err(Error::new(Kind::Connect, format!("the name {name} has no usable address")));
         }

@@ -116,6 +116,11 @@ impl Connection {
         self.got_byte
     }
 
+    /// See [`super::Connection::hold_read_deadline`].
+    pub fn hold_read_deadline(&mut self) {
+        self.read_waits = false;
+    }
+
     /// See [`super::Connection::poll_write`].
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         while self.written < self.out.len() {
@@ -130,22 +135,29 @@ impl Connection {
                         "the endpoint closed before the request was sent",
                     )));
                 }
-                Poll::Pending => {
-                    if !self.write_waits {
-                        self.write_deadline.set(self.send_timeout);
-                        self.write_waits = true;
-                    }
-                    ready!(self.write_deadline.poll(cx));
-                    return Poll::Ready(Err(Error::retriable(
-                        Kind::UpstreamTimeout,
-                        "the endpoint did not take the request in time",
-                    )));
-                }
+                Poll::Pending => return self.poll_write_timeout(cx),
             }
         }
         self.out.clear();
         self.written = 0;
-        self.io.poll_flush(cx).map_err(|e| Error::retriable(Kind::UpstreamClosed, e.to_string()))
+        match self.io.poll_flush(cx) {
+            // TLS still holds some of it.
+            Poll::Pending => self.poll_write_timeout(cx),
+            Poll::Ready(flushed) => {
+                self.write_waits = false;
+                Poll::Ready(flushed.map_err(|e| Error::retriable(Kind::UpstreamClosed, e.to_string())))
+            }
+        }
+    }
+
+    /// Pending until the endpoint took nothing for too long.
+    fn poll_write_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if !self.write_waits {
+            self.write_deadline.set(self.send_timeout);
+            self.write_waits = true;
+        }
+        ready!(self.write_deadline.poll(cx));
+        Poll::Ready(Err(Error::retriable(Kind::UpstreamTimeout, "the endpoint did not take the request in time")))
     }
 
     /// See [`super::Connection::poll_head`].

@@ -4,12 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body::{Body as _, Frame};
+use http_body::Body as _;
 use http1::{Framing, Headers, Method, ResponseHead, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
@@ -17,14 +15,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::DataEvent;
 use super::connect::{open_tcp, within};
-use crate::downstream::h2::{from_map, to_map};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
+use crate::exchange::frames::{Body, Frames, Stall, from_map, to_map};
 use crate::io::{Deadline, Local};
 
 /// Connections to endpoints, each shared.
 #[derive(Default)]
-pub struct Pool(RefCell<HashMap<SocketAddr, SendRequest<Body>>>);
+pub struct Pool(RefCell<HashMap<SocketAddr, Kept>>);
+
+struct Kept {
+    sender: SendRequest<Body>,
+    /// When a stream was opened last.
+    used: Instant,
+}
 
 /// Connections kept at once; endpoints come and go with deployments.
 const CONNECTIONS_MAX: usize = 1024;
@@ -34,65 +38,75 @@ type Responding = Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incom
 /// One request on a shared connection.
 pub struct Stream {
     sender: SendRequest<Body>,
-    shared: Rc<RefCell<Shared>>,
+    frames: Frames,
     responding: Option<Responding>,
     body: Option<Incoming>,
     deadline: Deadline,
     timeout: Duration,
     waits: bool,
+    stall: Stall,
+    send_timeout: Duration,
     sent: bool,
     address: SocketAddr,
 }
 
-/// What the exchange and the request's body share.
-#[derive(Default)]
-struct Shared {
-    data: std::collections::VecDeque<Bytes>,
-    queued: usize,
-    end: bool,
-    trailers: Option<http::HeaderMap>,
-    /// The exchange is gone before its end: the stream is reset.
-    cut: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-    /// hyper dropped the body.
-    closed: bool,
+impl Pool {
+    fn take(&self, address: SocketAddr) -> Option<SendRequest<Body>> {
+        let mut pool = self.0.borrow_mut();
+        let kept = pool.get_mut(&address).filter(|kept| !kept.sender.is_closed())?;
+        kept.used = crate::clock::now();
+        Some(kept.sender.clone())
+    }
+
+    fn keep(&self, address: SocketAddr, sender: &SendRequest<Body>) {
+        let mut pool = self.0.borrow_mut();
+        pool.retain(|_, kept| !kept.sender.is_closed());
+        if pool.len() < CONNECTIONS_MAX {
+            pool.insert(address, Kept { sender: sender.clone(), used: crate::clock::now() });
+        }
+    }
+
+    /// Lets go of connections that no stream was opened on for `timeout`, and of those that have ended. hyper closes
+    /// one when its last stream has ended.
+    pub fn sweep(&self, timeout: Duration) {
+        self.0.borrow_mut().retain(|_, kept| !kept.sender.is_closed() && kept.used.elapsed() < timeout);
+    }
 }
 
 /// A stream on a shared connection; opens one where there is none. The bool: the connection was used before.
 pub async fn open(ex: &Exchange, address: SocketAddr, timeout: Duration) -> Result<(Stream, bool)> {
-    let kept = ex.worker.pools.h2.0.borrow().get(&address).filter(|s| !s.is_closed()).cloned();
+    let kept = ex.worker.pools.h2.take(address);
     let reused = kept.is_some();
     let sender = match kept {
         Some(sender) => sender,
         None => {
-            let sender = within(timeout, address, handshake(address)).await?;
-            let mut pool = ex.worker.pools.h2.0.borrow_mut();
-            pool.retain(|_, s| !s.is_closed());
-            if pool.len() < CONNECTIONS_MAX {
-                pool.insert(address, sender.clone());
-            }
+            let head_bytes = ex.worker.snapshot(|s| s.settings.http.response_head_bytes_max);
+            let sender = within(timeout, address, handshake(address, head_bytes)).await?;
+            ex.worker.pools.h2.keep(address, &sender);
             sender
         }
     };
     let stream = Stream {
         sender,
-        shared: Rc::default(),
+        frames: Frames::default(),
         responding: None,
         body: None,
         deadline: Deadline::default(),
         timeout: Duration::ZERO,
         waits: false,
+        stall: Stall::default(),
+        send_timeout: Duration::ZERO,
         sent: false,
         address,
     };
     Ok((stream, reused))
 }
 
-async fn handshake(address: SocketAddr) -> Result<SendRequest<Body>> {
+async fn handshake(address: SocketAddr, head_bytes: u32) -> Result<SendRequest<Body>> {
     let tcp = open_tcp(address).await?;
     let (sender, connection) = http2::Builder::new(Local)
         .timer(TokioTimer::new())
+        .max_header_list_size(head_bytes)
         .keep_alive_interval(Some(Duration::from_secs(60)))
         .keep_alive_timeout(Duration::from_secs(20))
         .handshake(TokioIo::new(tcp))
@@ -107,9 +121,9 @@ async fn handshake(address: SocketAddr) -> Result<SendRequest<Body>> {
 }
 
 impl Stream {
-    /// Sets the time-out between two reads.
-    pub fn begin(&mut self, read_timeout: Duration) {
-        self.timeout = read_timeout;
+    /// Sets the time-outs between two reads and between two writes.
+    pub fn begin(&mut self, read_timeout: Duration, send_timeout: Duration) {
+        (self.timeout, self.send_timeout) = (read_timeout, send_timeout);
     }
 
     /// Hands over the head; the request starts with the first poll.
@@ -125,8 +139,10 @@ impl Stream {
             .build();
         let mut map = to_map(headers);
         map.remove(http::header::HOST);
-        self.shared.borrow_mut().end = no_body;
-        let mut request = http::Request::new(Body { shared: self.shared.clone() });
+        if no_body {
+            self.frames.end(None);
+        }
+        let mut request = http::Request::new(self.frames.body());
         *request.method_mut() = http::Method::from_bytes(method.as_str().as_bytes()).unwrap_or(http::Method::GET);
         *request.headers_mut() = map;
         match uri {
@@ -146,25 +162,17 @@ impl Stream {
 
     /// See [`super::Connection::queue_data`].
     pub fn queue_data(&mut self, data: &[u8]) {
-        if !data.is_empty() {
-            let mut shared = self.shared.borrow_mut();
-            shared.queued += data.len();
-            shared.data.push_back(Bytes::copy_from_slice(data));
-            wake(&mut shared.reader);
-        }
+        self.frames.data(data);
     }
 
     /// See [`super::Connection::queue_end`].
     pub fn queue_end(&mut self, trailers: Option<&Headers>) {
-        let mut shared = self.shared.borrow_mut();
-        shared.trailers = trailers.map(to_map);
-        shared.end = true;
-        wake(&mut shared.reader);
+        self.frames.end(trailers);
     }
 
     /// See [`super::Connection::queued`].
     pub fn queued(&self) -> usize {
-        self.shared.borrow().queued
+        self.frames.queued()
     }
 
     /// See [`super::Connection::sent_any`].
@@ -174,12 +182,11 @@ impl Stream {
 
     /// See [`super::Connection::poll_write`].
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let mut shared = self.shared.borrow_mut();
-        if shared.queued == 0 || shared.closed {
+        if self.frames.poll_taken(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        shared.writer = Some(cx.waker().clone());
-        Poll::Pending
+        ready!(self.stall.poll(cx, &self.frames, self.send_timeout));
+        Poll::Ready(Err(Error::retriable(Kind::UpstreamTimeout, "the endpoint did not take the request in time")))
     }
 
     /// See [`super::Connection::poll_head`].
@@ -234,6 +241,11 @@ impl Stream {
         }
     }
 
+    /// See [`super::Connection::hold_read_deadline`].
+    pub fn hold_read_deadline(&mut self) {
+        self.waits = false;
+    }
+
     /// Pending until the endpoint was silent for too long.
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if !self.waits {
@@ -247,17 +259,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let mut shared = self.shared.borrow_mut();
-        if !shared.end {
-            shared.cut = true;
-            wake(&mut shared.reader);
-        }
-    }
-}
-
-fn wake(waker: &mut Option<Waker>) {
-    if let Some(waker) = waker.take() {
-        waker.wake();
+        self.frames.cut();
     }
 }
 
@@ -265,47 +267,4 @@ fn failure(e: &hyper::Error) -> Error {
     // A stream that the endpoint refused unprocessed (REFUSED_STREAM, GOAWAY) and a connection that broke alike:
     // whether another try is safe is decided by the method and the body.
     Error::retriable(Kind::UpstreamClosed, format!("HTTP/2 with the endpoint: {e}"))
-}
-
-/// A request's body, as hyper pulls it.
-pub struct Body {
-    shared: Rc<RefCell<Shared>>,
-}
-
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = crate::downstream::h2::Cut;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
-        let mut shared = self.shared.borrow_mut();
-        if let Some(data) = shared.data.pop_front() {
-            shared.queued -= data.len();
-            wake(&mut shared.writer);
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        if shared.end {
-            return Poll::Ready(shared.trailers.take().map(|map| Ok(Frame::trailers(map))));
-        }
-        if shared.cut {
-            return Poll::Ready(Some(Err(crate::downstream::h2::Cut)));
-        }
-        shared.reader = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let shared = self.shared.borrow();
-        shared.end && shared.data.is_empty() && shared.trailers.is_none()
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        let mut shared = self.shared.borrow_mut();
-        shared.closed = true;
-        wake(&mut shared.writer);
-    }
 }

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::balance::Turns;
 use super::h1;
 
 /// Connections may be shared by requests that would open the same one.
@@ -18,6 +17,10 @@ pub struct PoolKey {
     /// TLS: the verified or unverified name sent; none: plain.
     pub tls: Option<(String, bool)>,
 }
+
+/// Pools kept at once. Where an endpoint gets the request's host as its TLS name there is one for each host that a
+/// client makes up below a wildcard.
+const KEYS_MAX: usize = 8192;
 
 struct Idle {
     connection: Box<h1::Connection>,
@@ -30,8 +33,6 @@ pub struct Pools {
     idle: RefCell<HashMap<PoolKey, Vec<Idle>, crate::clock::FastHash>>,
     /// HTTP/2 connections.
     pub h2: super::h2::Pool,
-    /// Round-robin positions.
-    pub turns: Turns,
     /// Names of ExternalName Services, resolved.
     pub names: super::connect::Names,
 }
@@ -51,10 +52,10 @@ impl Pools {
     /// Keeps a connection that can carry another request. Beyond `max` the oldest one goes.
     pub fn give(&self, key: PoolKey, connection: Box<h1::Connection>, max: usize) {
         let mut idle = self.idle.borrow_mut();
-        let list = idle.entry(key).or_default();
-        if max == 0 {
+        if max == 0 || !idle.contains_key(&key) && idle.len() >= KEYS_MAX {
             return;
         }
+        let list = idle.entry(key).or_default();
         if list.len() >= max {
             list.remove(0);
         }
@@ -68,6 +69,7 @@ impl Pools {
             list.retain_mut(|idle| idle.since.elapsed() < timeout && !idle.connection.poll_stale(&mut cx));
             !list.is_empty()
         });
+        self.h2.sweep(timeout);
     }
 
     /// How many connections idle.

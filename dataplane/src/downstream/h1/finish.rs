@@ -16,7 +16,7 @@ const DRAIN_MAX: usize = 64 * 1024;
 
 /// How long a closed connection still reads, so that the client gets the response and not a reset
 /// (nginx: `lingering_timeout 5s`).
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 impl Connection {
     /// True when the connection may carry another request.

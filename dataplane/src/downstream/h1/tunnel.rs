@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Connection;
+use super::finish::LINGER;
 use crate::io::{Buf, Deadline, Io};
 
 /// One direction of a tunnel.
@@ -36,8 +37,9 @@ pub async fn tunnel(client: &mut Connection, upstream: &mut Io, upstream_buf: &m
         Poll::Pending
     })
     .await;
-    let _ = client.io.shutdown().await;
-    let _ = upstream.shutdown().await;
+    // A peer that does not read must not hold the tunnel by TLS's last record.
+    let _ = tokio::time::timeout(LINGER, client.io.shutdown()).await;
+    let _ = tokio::time::timeout(LINGER, upstream.shutdown()).await;
     client.closed = true;
     to_client
 }
