@@ -7,6 +7,7 @@
 //! - [`wait`]: for a condition, with a deadline
 //! - [`h2`]: HTTP/2 frames written by hand
 //! - [`certificates`]: made by openssl
+//! - [`cluster`]: a real Kubernetes
 //! - [`console`]: commands of a document
 //! - [`plugin_tests`]: tests of plugins, as data
 //! - [`tidy`]: the rules of the house
@@ -15,6 +16,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod cluster;
 pub mod console;
 pub mod h2;
 pub mod manifests;

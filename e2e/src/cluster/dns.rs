@@ -1,0 +1,82 @@
+//! The cluster's DNS: CoreDNS on the first node, behind the Service that pods are told to ask.
+
+use std::path::Path;
+
+use super::part::Part;
+use super::pki::Pki;
+use super::sandbox::Holder;
+use super::tools::Tools;
+use super::{DNS, NODE_ADDRESS};
+
+/// CoreDNS and the file with names from outside of the cluster.
+pub struct Dns {
+    /// CoreDNS.
+    pub coredns: Part,
+    hosts: std::path::PathBuf,
+}
+
+impl Dns {
+    /// Starts it; the API server is there.
+    pub fn start(node: &'static Holder, tools: &Tools, pki: &Pki, state: &Path) -> anyhow::Result<Self> {
+        let (corefile, hosts) = (state.join("Corefile"), state.join("hosts"));
+        std::fs::write(&hosts, "")?;
+        std::fs::write(
+            &corefile,
+            format!(
+                ".:53 {{
+    errors
+    hosts {} {{
+        reload 200ms
+        ttl 1
+        fallthrough
+    }}
+    kubernetes cluster.local in-addr.arpa {{
+        kubeconfig {}
+        ttl 1
+    }}
+}}
+",
+                hosts.display(),
+                pki.file("coredns.kubeconfig")
+            ),
+        )?;
+        let program = tools.path("coredns");
+        let coredns = Part::start("coredns", state, move || {
+            let mut command = node.command(&program);
+            command.arg("-conf").arg(&corefile);
+            command
+        })?;
+        Ok(Self { coredns, hosts })
+    }
+
+    /// Makes a name known that is not the cluster's: what a public DNS would say.
+    pub fn add(&self, name: &str, address: &str) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(&self.hosts)?;
+        Ok(std::fs::write(&self.hosts, format!("{text}{address} {name}\n"))?)
+    }
+}
+
+/// The Service that leads to it.
+pub fn objects() -> String {
+    format!(
+        "apiVersion: v1
+kind: Service
+metadata: {{name: kube-dns, namespace: kube-system}}
+spec:
+  clusterIP: {DNS}
+  ports:
+  - {{name: dns, port: 53, protocol: UDP}}
+  - {{name: dns-tcp, port: 53, protocol: TCP}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: kube-dns, namespace: kube-system, labels: {{kubernetes.io/service-name: kube-dns}}}}
+addressType: IPv4
+endpoints: [{{addresses: [{}]}}]
+ports:
+- {{name: dns, port: 53, protocol: UDP}}
+- {{name: dns-tcp, port: 53, protocol: TCP}}
+",
+        NODE_ADDRESS[0]
+    )
+}

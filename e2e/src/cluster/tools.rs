@@ -1,0 +1,65 @@
+//! The programs that a cluster is made of.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context;
+
+use crate::process;
+
+/// Where the programs are that `scripts/build-kube` built.
+#[derive(Clone)]
+pub struct Tools {
+    folder: PathBuf,
+}
+
+impl Tools {
+    /// Builds what is not built yet.
+    pub fn get() -> anyhow::Result<Self> {
+        let missing: Vec<&str> = [
+            "etcd",
+            "containerd",
+            "ctr",
+            "runc",
+            "iptables",
+            "nft",
+            "conntrack",
+            "ip",
+            "nsenter",
+            "setpriv",
+            "busybox",
+        ]
+        .into_iter()
+        .filter(|name| !["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|p| PathBuf::from(p).join(name).exists()))
+        .collect();
+        anyhow::ensure!(missing.is_empty(), "run scripts/install-cluster-deps: missing {}", missing.join(", "));
+        let output = process::run(&mut Command::new(crate::tidy::root().join("scripts/build-kube")));
+        anyhow::ensure!(output.status.success(), "build-kube: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(Self { folder: String::from_utf8(output.stdout)?.trim().into() })
+    }
+
+    /// `kube`, `kubectl`, `helm` or `coredns`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// Why no cluster can be had here, if so. What can be installed is no such reason.
+pub fn barred() -> Option<&'static str> {
+    if std::env::var_os("MOONGATE_CLUSTER").is_some_and(|value| value == "0") {
+        Some("MOONGATE_CLUSTER=0")
+    } else if !cfg!(target_os = "linux") {
+        Some("it needs Linux")
+    } else if !rustix::process::geteuid().is_root() {
+        Some("it needs root, for namespaces and containers")
+    } else {
+        None
+    }
+}
+
+/// What is kept between runs, outside of the clone.
+pub fn cache() -> anyhow::Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    Ok(cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("moongate"))
+}
