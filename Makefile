@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench fuzz sanitize deny
+.PHONY: help run test lint cluster bench fuzz sanitize deny
 
 # Seconds that each fuzz target runs in `make fuzz`.
 FUZZ_SECONDS ?= 20
@@ -17,12 +17,19 @@ run: ## Builds Moongate and serves examples/quickstart: an ingress with Lua, wit
 
 test: ## Runs every test; installs the servers and clients that they use
 	@scripts/install-test-deps
+	@scripts/install-cluster-deps && scripts/build-kube >/dev/null
 	cargo build --workspace --bins --locked
 	cargo test --workspace --locked --no-fail-fast
 
 lint: ## Formatting and clippy, warnings refused
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+cluster: ## Runs a Kubernetes on this machine until Ctrl-C (Linux, root); prints how to use it
+	@scripts/install-build-deps
+	@scripts/install-cluster-deps && scripts/build-kube >/dev/null
+	cargo build --workspace --bins --locked
+	@cargo run --package e2e --bin cluster --locked --quiet
 
 bench: ## Measures Moongate beside nginx + Lua, HAProxy, Envoy, Traefik and Caddy (BENCH="--rounds 3 ...")
 	@bench/install

@@ -5,8 +5,8 @@
 //! - [`part`]: one program, which can be ended and started again
 //! - [`pki`]: certificates and kubeconfigs
 //! - [`control`]: the control plane
-//! - [`node`]: nodes
-//! - [`dns`]: names
+//! - [`node`]: containerd, kubelet and kube-proxy
+//! - [`dns`]: CoreDNS and its Service
 //! - [`image`]: images without a registry
 //! - [`forward`]: the machine's loopback ports into the cluster
 //! - [`bed`]: a test's namespace and its client
