@@ -20,6 +20,13 @@ use crate::store::{Object, ObjectId, Update};
 use document::Document;
 use tree::Node;
 
+/// An object that did not come from a file, read and validated as one of a file: its name, the object if it is valid,
+/// and what is wrong with it.
+pub fn object(json: &serde_json::Value) -> (Option<ObjectId>, Option<Object>, Vec<Problem>) {
+    let Document { id, object, problems, .. } = document::read_sent(&Node::of_json(json));
+    (id, object, problems.into_iter().map(|(_, problem)| problem).collect())
+}
+
 /// Extensions of the files that are read of a directory; a file that is named is read whatever its name.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 /// A larger file is a mistake (a core dump, a log), not a manifest.

@@ -5,6 +5,7 @@
 //! - [`lua_syntax`]: whether a script compiles, without running it
 //! - [`schema`]: what a plugin's config may look like
 //! - [`files`]: YAML files as the source of objects, in standalone mode
+//! - `layered`: maps that lie over others, for what would be if an object were added
 //! - [`store`]: the one store of objects, and the facts that can be read of it
 //! - [`reader`]: how a key is derived, with a record of what was read
 //! - [`translate`]: one function per section of the table
@@ -21,6 +22,7 @@ pub mod check;
 pub mod crd;
 pub mod explain;
 pub mod files;
+mod layered;
 pub mod lua_syntax;
 pub mod problem;
 pub mod reader;
@@ -30,6 +32,7 @@ pub mod status;
 pub mod store;
 pub mod table;
 pub mod translate;
+pub mod webhook;
 
 pub use problem::{Cause, ObjectRef, Problem, Severity};
 pub use table::Translator;

@@ -172,6 +172,19 @@ impl std::fmt::Display for Problem {
     }
 }
 
+/// At most so many bytes, cut at a character.
+pub(crate) fn shorten(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let mut end = most.saturating_sub('…'.len_utf8());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::{ObjectRef, Problem, Source};

@@ -65,7 +65,7 @@ pub trait Published {
 
 /// What a derivation sees.
 pub struct Reader<'a> {
-    store: &'a Store,
+    store: &'a Store<'a>,
     published: &'a dyn Published,
     record: RefCell<Record>,
     unknown: Cell<bool>,
@@ -84,7 +84,7 @@ pub struct Record {
 
 impl<'a> Reader<'a> {
     /// A reader of a store with nothing recorded.
-    pub fn new(store: &'a Store, published: &'a dyn Published) -> Self {
+    pub fn new(store: &'a Store<'a>, published: &'a dyn Published) -> Self {
         Self { store, published, record: RefCell::default(), unknown: Cell::new(false) }
     }
 

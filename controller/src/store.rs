@@ -9,13 +9,14 @@ pub mod convert;
 mod index;
 pub mod object;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use routing::key::{BindingKey, ChainKey, PluginKey};
 use routing::{Key, ObjectName, RouteKey};
 
+use crate::layered::Map;
 pub use claims::{Claimant, Place, TlsClaim};
 use index::{Entries, Index};
 pub use object::{Age, Kind, Object, ObjectId};
@@ -77,19 +78,19 @@ pub enum Update {
     Unknown(ObjectId),
 }
 
-/// The objects and their indices.
+/// The objects and their indices; or what would be different of those of another store.
 #[derive(Debug, Default)]
-pub struct Store {
-    objects: HashMap<ObjectId, Object>,
-    unknown: HashSet<ObjectId>,
-    claims: Index<RouteKey, Claimant, Backend>,
-    hosts: Index<String, Age, ()>,
-    tls: Index<String, (Age, u32), TlsClaim>,
-    slices: Index<ObjectName, ObjectName, Arc<Slice>>,
-    addresses: Index<String, ObjectId, Vec<IpAddr>>,
-    bindings: Index<ChainKey, BindingKey, PluginKey>,
-    chains: Index<ObjectName, (ChainKey, BindingKey), ()>,
-    classes: Index<(), String, Arc<IngressClass>>,
+pub struct Store<'a> {
+    objects: Map<'a, ObjectId, Object>,
+    unknown: Map<'a, ObjectId, ()>,
+    claims: Index<'a, RouteKey, Claimant, Backend>,
+    hosts: Index<'a, String, Age, ()>,
+    tls: Index<'a, String, (Age, u32), TlsClaim>,
+    slices: Index<'a, ObjectName, ObjectName, Arc<Slice>>,
+    addresses: Index<'a, String, ObjectId, Vec<IpAddr>>,
+    bindings: Index<'a, ChainKey, BindingKey, PluginKey>,
+    chains: Index<'a, ObjectName, (ChainKey, BindingKey), ()>,
+    classes: Index<'a, (), String, Arc<IngressClass>>,
 }
 
 /// What one object contributes to the indices.
@@ -105,7 +106,23 @@ struct Contribution {
     classes: Entries<(), String, Arc<IngressClass>>,
 }
 
-impl Store {
+impl<'l> Store<'l> {
+    /// The same, to be changed without it.
+    pub(crate) fn over(base: &'l Store<'l>) -> Self {
+        Self {
+            objects: Map::over(&base.objects),
+            unknown: Map::over(&base.unknown),
+            claims: Index::over(&base.claims),
+            hosts: Index::over(&base.hosts),
+            tls: Index::over(&base.tls),
+            slices: Index::over(&base.slices),
+            addresses: Index::over(&base.addresses),
+            bindings: Index::over(&base.bindings),
+            chains: Index::over(&base.chains),
+            classes: Index::over(&base.classes),
+        }
+    }
+
     /// Takes a step. The facts that are different afterwards.
     pub fn update(&mut self, update: Update) -> BTreeSet<Fact> {
         let mut touched = BTreeSet::new();
@@ -136,11 +153,14 @@ impl Store {
 
     /// Every object, in no order.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.objects.values()
+        self.objects.iter().map(|(_, object)| object)
     }
 
     fn known(&mut self, id: &ObjectId, known: bool, touched: &mut BTreeSet<Fact>) {
-        let changed = if known { self.unknown.remove(id) } else { self.unknown.insert(id.clone()) };
+        let changed = match known {
+            true => self.unknown.remove(id).is_some(),
+            false => self.unknown.insert(id.clone(), ()).is_none(),
+        };
         if changed {
             touched.extend(own_fact(id));
         }
@@ -249,7 +269,7 @@ macro_rules! get {
 }
 
 /// Reads; translation makes them through a [`crate::reader::Reader`], which records them.
-impl Store {
+impl<'l> Store<'l> {
     get!(ingress, Ingress, Kind::Ingress, Ingress);
     get!(service, Service, Kind::Service, Service);
     get!(secret, Secret, Kind::Secret, Secret);
@@ -281,15 +301,18 @@ impl Store {
         }
     }
 
-    pub(crate) fn claims<'a>(&'a self, key: &RouteKey) -> impl Iterator<Item = (&'a Claimant, &'a Backend)> + use<'a> {
+    pub(crate) fn claims<'a>(
+        &'a self,
+        key: &RouteKey,
+    ) -> impl Iterator<Item = (&'a Claimant, &'a Backend)> + use<'a, 'l> {
         self.claims.get(key)
     }
 
-    pub(crate) fn hosts<'a>(&'a self, host: &str) -> impl Iterator<Item = &'a Age> + use<'a> {
+    pub(crate) fn hosts<'a>(&'a self, host: &str) -> impl Iterator<Item = &'a Age> + use<'a, 'l> {
         self.hosts.get(&host.to_owned()).map(|(age, ())| age)
     }
 
-    pub(crate) fn tls<'a>(&'a self, host: &str) -> impl Iterator<Item = (&'a (Age, u32), &'a TlsClaim)> + use<'a> {
+    pub(crate) fn tls<'a>(&'a self, host: &str) -> impl Iterator<Item = (&'a (Age, u32), &'a TlsClaim)> + use<'a, 'l> {
         self.tls.get(&host.to_owned())
     }
 
@@ -297,22 +320,22 @@ impl Store {
         self.classes.get(&()).map(|(_, class)| class)
     }
 
-    pub(crate) fn slices<'a>(&'a self, service: &ObjectName) -> impl Iterator<Item = &'a Arc<Slice>> + use<'a> {
+    pub(crate) fn slices<'a>(&'a self, service: &ObjectName) -> impl Iterator<Item = &'a Arc<Slice>> + use<'a, 'l> {
         self.slices.get(service).map(|(_, slice)| slice)
     }
 
-    pub(crate) fn addresses<'a>(&'a self, namespace: &str) -> impl Iterator<Item = IpAddr> + use<'a> {
+    pub(crate) fn addresses<'a>(&'a self, namespace: &str) -> impl Iterator<Item = IpAddr> + use<'a, 'l> {
         self.addresses.get(&namespace.to_owned()).flat_map(|(_, addresses)| addresses).copied()
     }
 
     pub(crate) fn bindings<'a>(
         &'a self,
         chain: &ChainKey,
-    ) -> impl Iterator<Item = (&'a BindingKey, &'a PluginKey)> + use<'a> {
+    ) -> impl Iterator<Item = (&'a BindingKey, &'a PluginKey)> + use<'a, 'l> {
         self.bindings.get(chain)
     }
 
-    pub(crate) fn chains<'a>(&'a self, ingress: &ObjectName) -> impl Iterator<Item = &'a ChainKey> + use<'a> {
+    pub(crate) fn chains<'a>(&'a self, ingress: &ObjectName) -> impl Iterator<Item = &'a ChainKey> + use<'a, 'l> {
         self.chains.get(ingress).map(|((chain, _), ())| chain)
     }
 

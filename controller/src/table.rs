@@ -6,35 +6,39 @@
 //! and no others.
 
 mod dependents;
+mod nodes;
 mod problems;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use routing::{Change, Key, Table, Value};
-use slab::Slab;
-
+use crate::layered::Map;
 use crate::problem::{ObjectRef, Problem};
 use crate::reader::{Goal, Input, Outcome, Published, Reader, Record};
 use crate::store::object::plugin_id;
 use crate::store::{Fact, Kind, ObjectId, Store, Update};
 use crate::translate::{self, Options};
 use dependents::{Dependents, FactId, NodeId};
+use nodes::Nodes;
 use problems::Problems;
+use routing::{Change, Key, Table, Value};
 
 /// The store, and the table that is derived from it.
+pub type Translator = Layered<'static>;
+
+/// The store, and the table that is derived from it; or what would be different of another's.
 #[derive(Debug)]
-pub struct Translator {
+pub struct Layered<'a> {
     options: Options,
-    store: Store,
-    nodes: Slab<Node>,
-    ids: HashMap<Goal, NodeId>,
-    dependents: Dependents,
-    problems: Problems,
+    store: Store<'a>,
+    nodes: Nodes<'a>,
+    ids: Map<'a, Goal, NodeId>,
+    dependents: Dependents<'a>,
+    problems: Problems<'a>,
 }
 
 /// A goal that is needed, and what is known about it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Node {
     goal: Goal,
     input: Input,
@@ -75,16 +79,28 @@ struct Work {
     before: BTreeMap<Key, Option<Arc<Value>>>,
 }
 
-impl Translator {
+impl<'l> Layered<'l> {
     /// An empty store, whose table has the default settings.
     pub fn new(options: Options) -> Self {
         Self {
             options,
             store: Store::default(),
-            nodes: Slab::new(),
-            ids: HashMap::new(),
+            nodes: Nodes::default(),
+            ids: Map::default(),
             dependents: Dependents::default(),
             problems: Problems::default(),
+        }
+    }
+
+    /// The same, to be changed without it: for what would be.
+    pub fn over(base: &'l Layered<'l>) -> Self {
+        Self {
+            options: base.options.clone(),
+            store: Store::over(&base.store),
+            nodes: Nodes::over(&base.nodes),
+            ids: Map::over(&base.ids),
+            dependents: Dependents::over(&base.dependents),
+            problems: Problems::over(&base.problems),
         }
     }
 
@@ -111,6 +127,17 @@ impl Translator {
         self.finish(work)
     }
 
+    /// What is wrong with an object of a kind whose problems its own check tells, if it were as this. The table does not
+    /// follow, so that a change on which ten thousand routes depend costs no more than any other.
+    pub fn check(&mut self, object: crate::store::Object) -> Vec<Problem> {
+        let id = object.id();
+        self.store.update(Update::Apply(object));
+        let reader = Reader::new(&self.store, self);
+        translate::derive(&Goal::Check(id.clone()), &Input::None, &self.options, &reader);
+        let told = reader.finish().0.problems.into_iter().filter(|problem| problem.object == id.reference());
+        told.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// The value of a key.
     pub fn get(&self, key: &Key) -> Option<&Arc<Value>> {
         self.nodes.get(*self.ids.get(&Goal::Key(key.clone()))?)?.value.as_ref()
@@ -118,7 +145,7 @@ impl Translator {
 
     /// The whole table.
     pub fn table(&self) -> Table {
-        let value = |(_, node): (_, &Node)| match (&node.goal, &node.value) {
+        let value = |node: &Node| match (&node.goal, &node.value) {
             (Goal::Key(key), Some(value)) => Some((key.clone(), value.clone())),
             _ => None,
         };
@@ -142,7 +169,7 @@ impl Translator {
     }
 
     /// The objects.
-    pub fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store<'l> {
         &self.store
     }
 
@@ -166,8 +193,8 @@ impl Translator {
     fn add(&mut self, goal: Goal, input: Input, work: &mut Work) -> NodeId {
         let (reads, names, problems) = (Vec::new(), Vec::new(), Vec::new());
         let node = Node { goal: goal.clone(), input, is_root: false, namers: 0, value: None, reads, names, problems };
-        work.queue.insert((rank(&goal), self.nodes.vacant_key()));
         let id = self.nodes.insert(node);
+        work.queue.insert((rank(&goal), id));
         self.ids.insert(goal, id);
         id
     }
@@ -261,7 +288,7 @@ impl Translator {
         }
         self.record(id, Record::default(), false, work);
         self.set_value(id, None, work);
-        let node = self.nodes.remove(id);
+        let Some(node) = self.nodes.remove(id) else { return };
         work.queue.remove(&(rank(&node.goal), id));
         self.ids.remove(&node.goal);
         if let Goal::Key(key) = node.goal {
@@ -295,7 +322,7 @@ impl Node {
     }
 }
 
-impl Published for Translator {
+impl Published for Layered<'_> {
     fn published(&self, key: &Key) -> Result<(), String> {
         let node = self.ids.get(&Goal::Key(key.clone())).and_then(|id| self.nodes.get(*id));
         match node.map(Node::why_not) {

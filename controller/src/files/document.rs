@@ -41,11 +41,20 @@ pub(super) fn line_of(document: &Node, line: u32, field: &str) -> Option<u32> {
     items(document).into_iter().find(|item| item.line == line).map(|item| item.line_of(field))
 }
 
-/// Reads an object.
+/// Reads an object of a file.
 pub(super) fn read(node: &Node) -> Document {
+    read_from(node, false)
+}
+
+/// Reads an object as an API server sends it.
+pub(super) fn read_sent(node: &Node) -> Document {
+    read_from(node, true)
+}
+
+fn read_from(node: &Node, has_age: bool) -> Document {
     let mut document = Document { line: node.line, id: None, object: None, problems: Vec::new() };
     match kind(node) {
-        Ok(kind) => read_kind(node, kind, &mut document),
+        Ok(kind) => read_kind(node, kind, has_age, &mut document),
         Err(problem) => document.problems.push((node.line, *problem)),
     }
     document
@@ -79,7 +88,7 @@ fn group(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
-fn read_kind(node: &Node, kind: Kind, document: &mut Document) {
+fn read_kind(node: &Node, kind: Kind, has_age: bool, document: &mut Document) {
     let id = match identity(node, kind) {
         Ok(id) => id,
         Err((field, message)) => {
@@ -90,7 +99,7 @@ fn read_kind(node: &Node, kind: Kind, document: &mut Document) {
         }
     };
     document.id = Some(id.clone());
-    let mut reading = Reading { node, id: &id, problems: Vec::new() };
+    let mut reading = Reading { node, id: &id, has_age, problems: Vec::new() };
     let object = reading.object(kind);
     document.problems = reading.problems;
     document.object = object;
@@ -123,6 +132,8 @@ fn identity(node: &Node, kind: Kind) -> Result<ObjectId, Wrong> {
 struct Reading<'a> {
     node: &'a Node,
     id: &'a ObjectId,
+    /// An API server has made it, and says when.
+    has_age: bool,
     problems: Vec<(u32, Problem)>,
 }
 
@@ -172,8 +183,10 @@ impl Reading<'_> {
         let meta = object.meta_mut();
         meta.name = Some(self.id.name.name.clone());
         meta.namespace = Some(self.id.name.namespace.clone()).filter(|n| !n.is_empty());
-        // There is no API server to have made it: names decide who is oldest.
-        meta.creation_timestamp = None;
+        if !self.has_age {
+            // There is no API server to have made it: names decide who is oldest.
+            meta.creation_timestamp = None;
+        }
         let mut wrong = Vec::new();
         validate(&object, &mut wrong);
         let is_valid = wrong.is_empty();

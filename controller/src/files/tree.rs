@@ -100,6 +100,27 @@ impl Node {
         at.line
     }
 
+    /// A node of an object that did not come from a file: all of it is on line 1.
+    pub(super) fn of_json(json: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        let value = match json {
+            Value::Null => Yaml::Null,
+            Value::Bool(b) => Yaml::Bool(*b),
+            Value::Number(n) => match (n.as_i64(), n.as_u64()) {
+                (Some(i), _) => Yaml::Int(i),
+                (None, Some(u)) => Yaml::UInt(u),
+                // serde_json holds no other numbers.
+                (None, None) => Yaml::Float(n.as_f64().unwrap_or_default()),
+            },
+            Value::String(s) => Yaml::String(s.clone()),
+            Value::Array(items) => Yaml::List(items.iter().map(Self::of_json).collect()),
+            Value::Object(fields) => {
+                Yaml::Map(fields.iter().map(|(key, value)| (key.clone(), Self::of_json(value))).collect())
+            }
+        };
+        Self { line: 1, value }
+    }
+
     /// The node without its lines.
     pub(super) fn to_json(&self) -> serde_json::Value {
         match &self.value {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, shorten};
 
 /// The longest message: etcd and `kubectl describe` have to carry it, and the definition allows 32 KiB.
 const MESSAGE_BYTES_MAX: usize = 4096;
@@ -95,17 +95,4 @@ pub(super) fn message(problems: &[&Problem]) -> String {
         told.push(format!("and {} more", problems.len() - PROBLEMS_MAX));
     }
     told.join("; ")
-}
-
-/// At most so many bytes, cut at a character.
-pub(super) fn shorten(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        let mut end = most.saturating_sub('…'.len_utf8());
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }

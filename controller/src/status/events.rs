@@ -9,8 +9,7 @@ use k8s_openapi::api::events::v1::{Event, EventSeries};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use routing::Hash;
 
-use super::conditions::shorten;
-use crate::problem::Problem;
+use crate::problem::{Problem, shorten};
 use crate::store::{Kind, ObjectId};
 
 /// The same is told of an object once in this time.

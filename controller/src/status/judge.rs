@@ -7,12 +7,12 @@ use k8s_openapi::api::networking::v1::IngressLoadBalancerIngress;
 use routing::Key;
 use routing::key::ChainKey;
 
-use super::conditions::{Said, are_same, message, on_pods, shorten, since};
+use super::conditions::{Said, are_same, message, on_pods, since};
 use super::meta::{Meta, Status};
 use super::planes::Summary;
 use super::view::{Facts, Subject, key_of};
 use crate::crd::{BindingStatus, ConfigStatus, PluginStatus, TargetStatus};
-use crate::problem::{Cause, Problem, Severity};
+use crate::problem::{Cause, Problem, Severity, shorten};
 use crate::store::ObjectId;
 
 /// The definition's bound on `lastError`.

@@ -3,22 +3,29 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
+use crate::layered::Map;
+
 /// Key to owners to what each of them says.
 #[derive(Debug)]
-pub(crate) struct Index<K, O, C> {
-    entries: HashMap<K, BTreeMap<O, C>>,
+pub(crate) struct Index<'a, K, O, C> {
+    entries: Map<'a, K, BTreeMap<O, C>>,
 }
 
 /// Entries of an index: key, owner, content.
 pub(crate) type Entries<K, O, C> = Vec<(K, O, C)>;
 
-impl<K, O, C> Default for Index<K, O, C> {
+impl<K, O, C> Default for Index<'_, K, O, C> {
     fn default() -> Self {
-        Self { entries: HashMap::new() }
+        Self { entries: Map::default() }
     }
 }
 
-impl<K: Hash + Eq + Clone, O: Ord + Clone, C: PartialEq> Index<K, O, C> {
+impl<'l, K: Hash + Eq + Clone, O: Ord + Clone, C: PartialEq + Clone> Index<'l, K, O, C> {
+    /// The same, to be changed without it.
+    pub(crate) fn over(base: &'l Index<'l, K, O, C>) -> Self {
+        Self { entries: Map::over(&base.entries) }
+    }
+
     /// Takes one object's `old` entries out and puts its `new` ones in; `touched` hears of each key whose entries are
     /// different afterwards.
     pub(crate) fn replace(&mut self, old: Entries<K, O, C>, new: Entries<K, O, C>, mut touched: impl FnMut(&K)) {
@@ -39,7 +46,7 @@ impl<K: Hash + Eq + Clone, O: Ord + Clone, C: PartialEq> Index<K, O, C> {
             }
         }
         for (key, owners) in kept {
-            let entries = self.entries.entry(key.clone()).or_default();
+            let entries = self.entries.get_or_insert(key.clone(), BTreeMap::new);
             for (owner, content) in owners {
                 if entries.get(&owner) != Some(&content) {
                     entries.insert(owner, content);
@@ -50,13 +57,13 @@ impl<K: Hash + Eq + Clone, O: Ord + Clone, C: PartialEq> Index<K, O, C> {
     }
 
     /// The owners under a key and what they say, in the owners' order.
-    pub(crate) fn get<'a>(&'a self, key: &K) -> impl DoubleEndedIterator<Item = (&'a O, &'a C)> + use<'a, K, O, C> {
+    pub(crate) fn get<'a>(&'a self, key: &K) -> impl DoubleEndedIterator<Item = (&'a O, &'a C)> + use<'a, 'l, K, O, C> {
         self.entries.get(key).into_iter().flatten()
     }
 
     /// Whether anyone says anything under a key.
     pub(crate) fn has(&self, key: &K) -> bool {
-        self.entries.contains_key(key)
+        self.entries.contains(key)
     }
 }
 

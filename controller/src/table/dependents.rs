@@ -1,9 +1,8 @@
 //! Who has read which fact: the reverse of the readers' records.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use slab::Slab;
-
+use crate::layered::Map;
 use crate::store::Fact;
 
 /// A number that stands for a goal.
@@ -13,12 +12,18 @@ pub(super) type FactId = usize;
 
 /// Facts by number, since a fact's name is long and most facts have many readers.
 #[derive(Debug, Default)]
-pub(super) struct Dependents {
-    ids: HashMap<Fact, FactId>,
-    facts: Slab<(Fact, HashSet<NodeId>)>,
+pub(super) struct Dependents<'a> {
+    ids: Map<'a, Fact, FactId>,
+    facts: Map<'a, FactId, (Fact, HashSet<NodeId>)>,
+    next: FactId,
 }
 
-impl Dependents {
+impl<'l> Dependents<'l> {
+    /// The same, to be changed without it.
+    pub(super) fn over(base: &'l Dependents<'l>) -> Self {
+        Self { ids: Map::over(&base.ids), facts: Map::over(&base.facts), next: base.next }
+    }
+
     /// Replaces what a goal has read. Returns the facts' numbers, sorted: the next call's `old`.
     pub(super) fn record(&mut self, node: NodeId, old: &[FactId], reads: Vec<Fact>) -> Vec<FactId> {
         let mut new: Vec<FactId> = reads.into_iter().map(|fact| self.id(fact)).collect();
@@ -27,13 +32,17 @@ impl Dependents {
         if new == old {
             return new;
         }
-        for id in &new {
-            self.facts[*id].1.insert(node);
+        for id in new.iter().filter(|id| old.binary_search(id).is_err()) {
+            if let Some((_, readers)) = self.facts.get_mut(id) {
+                readers.insert(node);
+            }
         }
         for id in old.iter().filter(|id| new.binary_search(id).is_err()) {
-            self.facts[*id].1.remove(&node);
-            if self.facts[*id].1.is_empty() {
-                let (fact, _) = self.facts.remove(*id);
+            let Some((_, readers)) = self.facts.get_mut(id) else { continue };
+            readers.remove(&node);
+            if readers.is_empty()
+                && let Some((fact, _)) = self.facts.remove(id)
+            {
                 self.ids.remove(&fact);
             }
         }
@@ -42,7 +51,7 @@ impl Dependents {
 
     /// The goals that have read a fact.
     pub(super) fn of(&self, fact: &Fact) -> impl Iterator<Item = NodeId> {
-        let readers = self.ids.get(fact).map(|id| &self.facts[*id].1);
+        let readers = self.ids.get(fact).and_then(|id| self.facts.get(id)).map(|(_, readers)| readers);
         readers.into_iter().flatten().copied()
     }
 
@@ -50,7 +59,9 @@ impl Dependents {
         if let Some(id) = self.ids.get(&fact) {
             return *id;
         }
-        let id = self.facts.insert((fact.clone(), HashSet::new()));
+        let id = self.next;
+        self.next += 1;
+        self.facts.insert(id, (fact.clone(), HashSet::new()));
         self.ids.insert(fact, id);
         id
     }
@@ -65,7 +76,7 @@ mod tests {
     fn the_record_is_reversed_and_forgotten() {
         let mut dependents = Dependents::default();
         let fact = |name: &str| Fact::Class(name.into());
-        let readers = |d: &Dependents, name: &str| {
+        let readers = |d: &Dependents<'_>, name: &str| {
             let mut found: Vec<_> = d.of(&fact(name)).collect();
             found.sort_unstable();
             found

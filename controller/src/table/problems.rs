@@ -3,16 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::dependents::NodeId;
+use crate::layered::Map;
 use crate::problem::{ObjectRef, Problem};
 
 /// Problems by object and by the goal that told them.
 #[derive(Debug, Default)]
-pub(super) struct Problems {
-    told: BTreeMap<ObjectRef, BTreeMap<NodeId, Vec<Problem>>>,
+pub(super) struct Problems<'a> {
+    told: Map<'a, ObjectRef, BTreeMap<NodeId, Vec<Problem>>>,
     changed: BTreeSet<ObjectRef>,
 }
 
-impl Problems {
+impl<'l> Problems<'l> {
+    /// The same, to be changed without it.
+    pub(super) fn over(base: &'l Problems<'l>) -> Self {
+        Self { told: Map::over(&base.told), changed: BTreeSet::new() }
+    }
+
     /// Replaces what a goal tells.
     pub(super) fn replace(&mut self, node: NodeId, old: &[Problem], new: &[Problem]) {
         if old == new {
@@ -29,7 +35,8 @@ impl Problems {
         }
         for problem in new {
             self.changed.insert(problem.object.clone());
-            self.told.entry(problem.object.clone()).or_default().entry(node).or_default().push(problem.clone());
+            let by_node = self.told.get_or_insert(problem.object.clone(), BTreeMap::new);
+            by_node.entry(node).or_default().push(problem.clone());
         }
     }
 
@@ -41,7 +48,8 @@ impl Problems {
 
     /// All problems, by object.
     pub(super) fn all(&self) -> Vec<Problem> {
-        self.told.keys().flat_map(|object| self.of(object)).collect()
+        let objects: BTreeSet<&ObjectRef> = self.told.iter().map(|(object, _)| object).collect();
+        objects.into_iter().flat_map(|object| self.of(object)).collect()
     }
 
     /// The objects whose problems have changed since the last call, with their problems now.

@@ -1,0 +1,232 @@
+//! The writer against an API server of the test's own: what is sent, how often, and when not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test they are how it fails; clippy knows only `#[test]` functions"
+)]
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use controller::status::{Facts, Meta, Options, Planes, Publish, Status, StatusWriter, Subject, View};
+use controller::store::{Kind, ObjectId};
+use controller::{ObjectRef, Problem};
+use http::{Method, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use routing::ObjectName;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Requests that were made, and how the next ones are answered.
+#[derive(Clone, Default)]
+struct Api {
+    made: Arc<Mutex<Vec<(Method, String, Value)>>>,
+    answers: Arc<Mutex<BTreeMap<String, Vec<u16>>>>,
+    /// Requests wait until it is true.
+    open: watch::Sender<bool>,
+}
+
+impl Api {
+    async fn start() -> (Self, kube::Client) {
+        let api = Self { open: watch::Sender::new(true), ..Self::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = api.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let api = served.clone();
+                let service = hyper::service::service_fn(move |request| api.clone().answer(request));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        (api, kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap())
+    }
+
+    async fn answer(self, request: http::Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        self.made.lock().unwrap().push((method, path.clone(), body.clone()));
+        self.open.subscribe().wait_for(|open| *open).await.unwrap();
+        let code = self.answers.lock().unwrap().get_mut(&path).and_then(Vec::pop).unwrap_or(200);
+        let name = path.trim_end_matches("/status").rsplit('/').next().unwrap_or_default();
+        let body = match code {
+            200 if path.contains("/events") => {
+                json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": name}, "eventTime": null})
+            }
+            200 => json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+                "metadata": {"name": name, "resourceVersion": "1000"}, "status": body["status"],
+            }),
+            code => json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "Test"}),
+        };
+        let mut response = Response::new(Full::from(body.to_string()));
+        *response.status_mut() = StatusCode::from_u16(code).unwrap();
+        Ok(response)
+    }
+
+    fn made(&self) -> Vec<(Method, String, Value)> {
+        self.made.lock().unwrap().clone()
+    }
+
+    /// Waits until so many requests were made.
+    async fn wait(&self, count: usize) -> Vec<(Method, String, Value)> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        while self.made.lock().unwrap().len() < count {
+            assert!(tokio::time::Instant::now() < deadline, "{} of {count} requests", self.made.lock().unwrap().len());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.made()
+    }
+}
+
+fn writer(client: kube::Client, clear_on_exit: bool) -> StatusWriter {
+    let options = Options {
+        publish: Publish::Addresses(vec!["192.0.2.1".into(), "lb.example".into()]),
+        clear_on_exit,
+        controller: "moongate.dev/ingress-controller".into(),
+        instance: "controller-0".into(),
+    };
+    StatusWriter::spawn(client, options, watch::channel(Arc::new(Planes::default())).1)
+}
+
+fn ingresses(count: usize) -> View {
+    let id = |n: usize| ObjectId::new(Kind::Ingress, ObjectName::new("shop", format!("web-{n}")));
+    let meta = |n: usize| Meta {
+        uid: format!("uid-{n}"),
+        generation: 1,
+        resource_version: "10".into(),
+        status: Status::Ingress(Vec::new()),
+    };
+    let facts = Facts { problems: Vec::new(), subject: Subject::Ingress { is_own: true } };
+    View {
+        objects: (0..count).map(|n| (id(n), facts.clone())).collect(),
+        metas: (0..count).map(|n| (id(n), Some(meta(n)))).collect(),
+        malformed: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_ingresses_cost_a_thousand_requests() {
+    let (api, client) = Api::start().await;
+    let writer = writer(client, false);
+    writer.observe(ingresses(1000));
+    writer.lead(true);
+    let made = api.wait(1000).await;
+    let (method, path, body) = &made[0];
+    assert_eq!(*method, Method::PATCH);
+    assert!(path.starts_with("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web-") && path.ends_with("/status"));
+    let addresses = json!([{"ip": "192.0.2.1"}, {"hostname": "lb.example"}]);
+    assert_eq!(body["status"]["loadBalancer"]["ingress"], addresses);
+    assert!(body["metadata"]["uid"].as_str().unwrap().starts_with("uid-"));
+    let paths: std::collections::BTreeSet<&String> = made.iter().map(|(_, path, _)| path).collect();
+    assert_eq!(paths.len(), 1000, "one each");
+    // What is seen of the writes causes none. One more write shows that nothing else was waiting before it.
+    writer.observe(View {
+        metas: ingresses(1000)
+            .metas
+            .into_iter()
+            .map(|(id, meta)| (id, meta.map(|m| Meta { generation: 2, ..m })))
+            .collect(),
+        ..View::default()
+    });
+    let mut one_more = ingresses(1001);
+    one_more.objects.drain(..1000);
+    one_more.metas.drain(..1000);
+    writer.observe(one_more);
+    let made = api.wait(1001).await;
+    assert!(made.last().unwrap().1.contains("web-1000/"), "{:?}", made.last());
+}
+
+#[tokio::test]
+async fn a_lost_lease_stops_everything_at_once() {
+    let (api, client) = Api::start().await;
+    api.open.send_replace(false);
+    let writer = writer(client, false);
+    writer.observe(ingresses(1000));
+    writer.lead(true);
+    // As many as go at once.
+    let under_way = api.wait(16).await.len();
+    writer.lead(false);
+    api.open.send_replace(true);
+    // Another leader's time would be now; this one is silent until it leads again, when all is written.
+    writer.observe(ingresses(1000));
+    tokio::task::yield_now().await;
+    assert_eq!(api.made().len(), under_way);
+    writer.lead(true);
+    let made = api.wait(under_way + 1000).await;
+    let again = |path: &String| made.iter().skip(under_way).filter(|(_, made, _)| made == path).count();
+    assert!(made.iter().all(|(_, path, _)| again(path) == 1), "what was given up is sent again, once");
+}
+
+#[tokio::test]
+async fn failures_are_tried_again_and_objects_that_are_gone_are_not() {
+    let (api, client) = Api::start().await;
+    let path = |n: usize| format!("/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web-{n}/status");
+    let answers = [(path(0), vec![500]), (path(1), vec![404]), (path(2), vec![409]), (path(3), vec![503, 429])];
+    api.answers.lock().unwrap().extend(answers);
+    let writer = writer(client, false);
+    writer.observe(ingresses(5));
+    writer.lead(true);
+    // kube's client itself repeats what a server says is to be repeated; so only the outcome counts.
+    let made = api.wait(8).await;
+    let count = |n: usize| made.iter().filter(|(_, made, _)| *made == path(n)).count();
+    assert_eq!([count(0), count(1), count(2), count(3), count(4)], [2, 1, 1, 3, 1]);
+}
+
+#[tokio::test]
+async fn on_the_way_out_addresses_are_cleared_if_they_should_be() {
+    for (clear, leads, expected) in [(true, true, 3), (false, true, 0), (true, false, 0)] {
+        let (api, client) = Api::start().await;
+        let writer = writer(client, clear);
+        let mut view = ingresses(3);
+        let published = serde_json::from_value(json!([{"ip": "192.0.2.1"}, {"hostname": "lb.example"}])).unwrap();
+        for (_, meta) in &mut view.metas {
+            meta.as_mut().unwrap().status = Status::Ingress(Vec::clone(&published));
+        }
+        writer.observe(view);
+        writer.lead(leads);
+        writer.close().await;
+        let made = api.made();
+        assert_eq!(made.len(), expected, "{clear} {leads}: {made:?}");
+        assert!(made.iter().all(|(_, _, body)| body["status"]["loadBalancer"]["ingress"].is_null()), "{made:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_there_already_is_counted_once_more() {
+    let (api, client) = Api::start().await;
+    let events = "/apis/events.k8s.io/v1/namespaces/shop/events".to_owned();
+    api.answers.lock().unwrap().insert(events.clone(), vec![409]);
+    let writer = StatusWriter::spawn(
+        client,
+        Options {
+            publish: Publish::Nothing,
+            clear_on_exit: false,
+            controller: "moongate.dev/ingress-controller".into(),
+            instance: "controller-0".into(),
+        },
+        watch::channel(Arc::new(Planes::default())).1,
+    );
+    let mut view = ingresses(1);
+    let object = ObjectRef::new("Ingress", &ObjectName::new("shop", "web-0"));
+    view.objects[0].1.problems = vec![Problem::error(object, "spec.rules[0]", "PathConflict", "another has it")];
+    writer.observe(view);
+    writer.lead(true);
+    let made = api.wait(3).await;
+    let steps: Vec<&Method> = made.iter().map(|(method, ..)| method).collect();
+    assert_eq!(steps, [Method::POST, Method::GET, Method::PATCH], "{made:?}");
+    let told = &made[0].2;
+    assert_eq!((&told["note"], &told["type"]), (&json!("spec.rules[0]: another has it"), &json!("Warning")));
+    assert_eq!((&told["regarding"]["uid"], &told["regarding"]["kind"]), (&json!("uid-0"), &json!("Ingress")));
+    assert_eq!(made[2].2["series"]["count"], json!(2));
+    assert_eq!(made[2].1, format!("{events}/{}", told["metadata"]["name"].as_str().unwrap()));
+}
