@@ -17,6 +17,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the Ingress objects and plugins of YAML files, without a cluster, and follow every change of the files
     Run(Run),
+    /// Serve by the table that the controllers of a cluster push
+    Dataplane(Dataplane),
     /// Print every problem of YAML files: file, object, field and what to do. Exits with 1 when there is an error
     Check(Files),
     /// Tell what happens to a request: which route and why, which plugins in which order, which upstream
@@ -57,6 +59,53 @@ pub(crate) struct Run {
     /// On SIGTERM: how long requests that are under way may take after that. A second signal ends at once
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) shutdown_grace: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct Dataplane {
+    /// Where the controllers' push is: a name with a port, each of whose addresses is one; may be given several times
+    #[arg(long = "controller", value_name = "HOST:PORT", required = true, value_parser = host_port)]
+    pub(crate) controllers: Vec<String>,
+    /// PEM of the CAs that a controller's certificate may be of; read again for each connection
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: PathBuf,
+    /// The ServiceAccount token that controllers know this pod by; read again for each connection, and when it changes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token: PathBuf,
+    /// Where the last table is kept, for a start while no controller answers [default: nowhere]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) table_file: Option<PathBuf>,
+    /// Keep private keys and passwords in that file even though it is not on a memory-backed file system
+    #[arg(long, requires = "table_file")]
+    pub(crate) persist_secrets: bool,
+    /// Where plain HTTP is served; may be given several times
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
+    pub(crate) http: Vec<SocketAddr>,
+    /// Where HTTPS is served; may be given several times
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    pub(crate) https: Vec<SocketAddr>,
+    /// Where /live, /ready and /metrics are served
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:9090")]
+    pub(crate) admin: SocketAddr,
+    /// Threads that serve [default: the CPU quota of the cgroup, or the number of CPUs]
+    #[arg(long, value_name = "N", overrides_with = "workers", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// Logs go to stderr, the access log to stdout
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// On SIGTERM: how long to go on accepting, not ready, until nobody sends requests here any more
+    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
+    pub(crate) shutdown_delay: u32,
+    /// On SIGTERM: how long requests that are under way may take after that. A second signal ends at once
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) shutdown_grace: u32,
+}
+
+fn host_port(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
+        _ => Err("a name and a port are needed, as in `moongate-controller-headless.moongate.svc:8444`".into()),
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -115,6 +164,8 @@ mod tests {
         check(&["moongate", "run", "a", "--workers", "0"]);
         check(&["moongate", "run", "a", "--http", "8080"]);
         check(&["moongate", "explain", "a"]);
+        check(&["moongate", "dataplane", "--ca", "c", "--token", "t"]);
+        check(&["moongate", "dataplane", "--ca", "c", "--token", "t", "--controller", "name-without-port"]);
         check(&["moongate", "explain", "a", "--url", "http://x/", "--header", "X"]);
     }
 

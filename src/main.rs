@@ -4,6 +4,8 @@
 mod check;
 mod cli;
 mod crds;
+mod dataplane;
+mod ending;
 mod explain;
 mod follow;
 mod logging;
@@ -21,6 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let done = match cli::Cli::parse().command {
         cli::Command::Run(options) => run::run(&options),
+        cli::Command::Dataplane(options) => dataplane::run(&options),
         cli::Command::Check(options) => check::check(&options),
         cli::Command::Explain(options) => explain::explain(&options),
         cli::Command::Crds => crds::print(),

@@ -10,6 +10,7 @@
 //! - [`reader`]: how a key is derived, with a record of what was read
 //! - [`translate`]: one function per section of the table
 //! - [`table`]: the published table, which follows the store
+//! - [`publish`]: the table to the data planes of a cluster
 //! - [`status`]: what the objects' statuses and Events say, and who writes them
 //! - [`webhook`]: whether the API server should take an object
 //! - [`standalone`]: files in, commits out
@@ -25,6 +26,7 @@ pub mod files;
 mod layered;
 pub mod lua_syntax;
 pub mod problem;
+pub mod publish;
 pub mod reader;
 pub mod schema;
 pub mod standalone;

@@ -1,6 +1,7 @@
 //! The data plane: an async proxy that runs Lua phases on every request.
 //!
 //! In the order in which a request travels:
+//! - [`push`]: commits from the controllers of a cluster
 //! - [`server`]: workers, one thread each; applies commits
 //! - [`table`]: a commit compiled into what requests read
 //! - [`listener`]: sockets and accepting
@@ -27,6 +28,7 @@ pub mod listener;
 pub mod lua;
 pub mod metrics;
 pub mod proxy;
+pub mod push;
 pub mod respond;
 pub mod server;
 pub mod table;

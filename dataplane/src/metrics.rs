@@ -111,6 +111,11 @@ impl Metrics {
         r.register("table_version", "Counts changes of the table", self.table_version.clone());
     }
 
+    /// Adds what another part of the process counts.
+    pub fn add(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// The counters of an Ingress's requests, found once, when its routes are compiled.
     pub fn route_counters(&self, namespace: &str, ingress: &str) -> RouteCounters {
         let (namespace, ingress) = self.bounded(namespace, ingress);

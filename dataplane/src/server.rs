@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use routing::{Commit, KeyProblem};
+use routing::key::PluginKey;
+use routing::{Change, Commit, Key, KeyProblem, Value};
 
+use crate::lua::failures::Failure;
 use crate::table::compile::Compiler;
 use crate::worker::{Shared, Stage};
 
@@ -80,8 +82,8 @@ impl State {
         for p in self.problems.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             out.push_str(&format!("{}: {}\n", p.key, p.message));
         }
-        for (plugin, message) in self.shared.failures.all() {
-            out.push_str(&format!("last failure of {plugin}: {message}\n"));
+        for (plugin, failure) in self.shared.failures.all() {
+            out.push_str(&format!("last failure of {plugin}: {}\n", failure.message));
         }
         out
     }
@@ -89,10 +91,16 @@ impl State {
 
 /// A running data plane.
 pub struct Server {
-    state: Arc<State>,
-    compiler: Compiler,
+    tables: Tables,
     addresses: Addresses,
     workers: Vec<JoinHandle<()>>,
+}
+
+/// Applies commits, from any thread.
+#[derive(Clone)]
+pub struct Tables {
+    state: Arc<State>,
+    compiler: Arc<Mutex<Compiler>>,
 }
 
 impl Server {
@@ -112,27 +120,18 @@ impl Server {
         let sockets = threads::bind_all(options, n)?;
         let addresses = sockets.addresses.clone();
         let workers = threads::start(sockets, &state)?;
-        Ok(Self { state, compiler: Compiler::new(shared), addresses, workers })
+        let tables = Tables { state, compiler: Arc::new(Mutex::new(Compiler::new(shared))) };
+        Ok(Self { tables, addresses, workers })
     }
 
     /// Applies a commit as one step. Keys that fail keep their last good value; what is wrong is returned.
     pub fn apply(&mut self, commit: &Commit) -> Vec<KeyProblem> {
-        let failed = self.compiler.apply(commit);
-        self.state.first_table.store(true, Ordering::Release);
-        let snapshot = self.state.shared.snapshot.load();
-        self.state.shared.apply_dicts(&snapshot);
-        self.state.shared.metrics.committed(snapshot.version, failed.len());
-        self.remember(commit, &failed);
-        self.state.shared.commits.send_replace(snapshot.version);
-        failed
+        self.tables.apply(commit)
     }
 
-    /// Problems stay until their key is set well or deleted.
-    fn remember(&self, commit: &Commit, failed: &[KeyProblem]) {
-        let mut problems = self.state.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed: std::collections::BTreeSet<_> = commit.changes.iter().map(routing::Change::key).collect();
-        problems.retain(|p| !changed.contains(&p.key) && !failed.iter().any(|f| f.key == p.key));
-        problems.extend_from_slice(failed);
+    /// The same, for tasks and other threads.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// Where it listens.
@@ -142,19 +141,20 @@ impl Server {
 
     /// The process's counters and state.
     pub fn state(&self) -> &Arc<State> {
-        &self.state
+        &self.tables.state
     }
 
     /// Stops being ready, lets connections end after their next response, accepts for `delay` more, then stops
     /// accepting and waits for what is left until `grace` is over. Blocks its thread.
     #[expect(clippy::disallowed_methods, reason = "no worker runs on this thread: waiting is all that it does")]
     pub fn shutdown(self, delay: Duration, grace: Duration) {
-        let stage = &self.state.shared.stage;
+        let state = &self.tables.state;
+        let stage = &state.shared.stage;
         stage.send_replace(Stage::Draining);
         std::thread::sleep(delay);
         stage.send_replace(Stage::Closing);
         let deadline = Instant::now() + grace;
-        while self.state.busy_workers.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+        while state.busy_workers.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
         for worker in self.workers {
@@ -162,6 +162,63 @@ impl Server {
                 let _ = worker.join();
             }
         }
+    }
+}
+
+impl Tables {
+    /// Applies a commit as one step, after which the process is ready. Keys that fail keep their last good value; what
+    /// is wrong is returned.
+    pub fn apply(&self, commit: &Commit) -> Vec<KeyProblem> {
+        let failed = self.prepare(commit);
+        self.state.first_table.store(true, Ordering::Release);
+        failed
+    }
+
+    /// Applies a commit that is not yet the table to serve: the process does not become ready by it.
+    pub fn prepare(&self, commit: &Commit) -> Vec<KeyProblem> {
+        let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = compiler.apply(commit);
+        let shared = &self.state.shared;
+        let snapshot = shared.snapshot.load();
+        shared.apply_dicts(&snapshot);
+        shared.metrics.committed(snapshot.version, failed.len());
+        self.remember(commit, &failed, &compiler);
+        shared.failures.forget(commit.changes.iter().filter_map(plugin_of));
+        shared.commits.send_replace(snapshot.version);
+        failed
+    }
+
+    /// Problems stay until their key is set well or deleted, or what it lacked has come.
+    fn remember(&self, commit: &Commit, failed: &[KeyProblem], compiler: &Compiler) {
+        let mut problems = self.state.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed: std::collections::BTreeSet<_> = commit.changes.iter().map(Change::key).collect();
+        problems.retain(|p| {
+            let is_solved = matches!(&p.key, Key::Plugin(plugin) if !compiler.is_failing(plugin));
+            !is_solved && !changed.contains(&p.key) && !failed.iter().any(|f| f.key == p.key)
+        });
+        problems.extend_from_slice(failed);
+    }
+
+    /// Every key that does not have what was applied last, with the reason.
+    pub fn problems(&self) -> Vec<KeyProblem> {
+        self.state.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last failure of each plugin's scripts.
+    pub fn lua_failures(&self) -> std::collections::BTreeMap<PluginKey, Failure> {
+        self.state.shared.failures.all()
+    }
+}
+
+/// The plugin whose code or config a change is.
+fn plugin_of(change: &Change) -> Option<&PluginKey> {
+    match change {
+        Change::Set(Key::Plugin(plugin), _) | Change::Delete(Key::Plugin(plugin)) => Some(plugin),
+        Change::Set(_, value) => match value.as_ref() {
+            Value::Binding(binding) => Some(&binding.plugin),
+            _ => None,
+        },
+        Change::Delete(_) => None,
     }
 }
 

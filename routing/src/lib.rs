@@ -8,6 +8,7 @@
 //! - [`change`]: how a table moves from one state to the next
 //! - [`path`]: the form in which request paths are matched
 //! - [`router`]: host and path to route
+//! - [`wire`]: how a table goes from a controller to a data plane
 #![forbid(unsafe_code)]
 
 pub mod change;
@@ -17,6 +18,7 @@ pub mod path;
 pub mod router;
 pub mod secret;
 pub mod value;
+pub mod wire;
 
 pub use change::{Change, Commit, KeyProblem, Table};
 pub use hash::Hash;

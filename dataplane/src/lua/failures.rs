@@ -12,9 +12,18 @@ const PLUGINS_MAX: usize = 4096;
 /// A message is cut to this: it ends up in an object's status.
 const MESSAGE_MAX: usize = 512;
 
+/// A plugin's failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The phase and Lua's message, with chunk and line.
+    pub message: String,
+    /// When it failed first with this message: milliseconds since the epoch.
+    pub at_ms: u64,
+}
+
 /// Last failures by plugin.
 #[derive(Default)]
-pub struct Failures(Mutex<BTreeMap<PluginKey, String>>);
+pub struct Failures(Mutex<BTreeMap<PluginKey, Failure>>);
 
 impl Failures {
     /// Remembers a failure.
@@ -25,13 +34,22 @@ impl Failures {
         }
         // A poisoned lock means that a thread panicked while it only moved a string: the map is whole.
         let mut map = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if map.len() < PLUGINS_MAX || map.contains_key(plugin) {
-            map.insert(plugin.clone(), message);
+        let is_known = map.get(plugin).is_some_and(|failure| failure.message == message);
+        if !is_known && (map.len() < PLUGINS_MAX || map.contains_key(plugin)) {
+            map.insert(plugin.clone(), Failure { message, at_ms: crate::clock::unix_ms() });
         }
     }
 
-    /// The last failure of every plugin that ever failed.
-    pub fn all(&self) -> BTreeMap<PluginKey, String> {
+    /// A plugin has other code or configs now: its failures are of the past.
+    pub fn forget<'a>(&self, plugins: impl IntoIterator<Item = &'a PluginKey>) {
+        let mut map = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for plugin in plugins {
+            map.remove(plugin);
+        }
+    }
+
+    /// The last failure of every plugin that failed as it is now.
+    pub fn all(&self) -> BTreeMap<PluginKey, Failure> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }

@@ -293,6 +293,11 @@ impl Compiler {
         next.server_rewrite = Arc::new(steps);
     }
 
+    /// Whether a plugin's current version does not compile.
+    pub fn is_failing(&self, plugin: &PluginKey) -> bool {
+        self.plugins.is_failing(plugin)
+    }
+
     /// The value of a key as it was pushed, for debug dumps.
     pub fn raw(&self) -> &BTreeMap<Key, Arc<Value>> {
         &self.raw

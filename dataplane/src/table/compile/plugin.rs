@@ -37,6 +37,10 @@ impl Plugins {
         self.configs.get(key)
     }
 
+    pub(super) fn is_failing(&self, key: &PluginKey) -> bool {
+        self.failing.contains(key)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PluginKey, &Arc<CompiledPlugin>)> {
         self.good.iter()
     }

@@ -1,0 +1,1 @@
+//! Peers that speak frames by hand.
