@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Print the CustomResourceDefinitions, for `kubectl apply -f -`
     Crds,
+    /// Send a request until its status is the expected one: for `helm test`, and within the image, which has no curl
+    Probe(Probe),
 }
 
 #[derive(Args)]
@@ -129,6 +131,22 @@ pub(crate) struct Explain {
     /// A header of the request, `Name: value`; may be given several times
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub(crate) headers: Vec<(String, String)>,
+}
+
+#[derive(Args)]
+pub(crate) struct Probe {
+    /// What to ask for, http://HOST[:PORT][/PATH]
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// The Host header, if not the URL's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// The status that is expected
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) status: u16,
+    /// How long to try again
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub(crate) timeout: u16,
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

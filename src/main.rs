@@ -9,6 +9,7 @@ mod ending;
 mod explain;
 mod follow;
 mod logging;
+mod probe;
 mod run;
 mod watch;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         cli::Command::Check(options) => check::check(&options),
         cli::Command::Explain(options) => explain::explain(&options),
         cli::Command::Crds => crds::print(),
+        cli::Command::Probe(options) => probe::run(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("moongate: {error:#}");
