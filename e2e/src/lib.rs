@@ -7,6 +7,7 @@
 //! - [`wait`]: for a condition, with a deadline
 //! - [`h2`]: HTTP/2 frames written by hand
 //! - [`certificates`]: made by openssl
+//! - [`chart`]: the Helm chart, rendered
 //! - [`cluster`]: a real Kubernetes
 //! - [`console`]: commands of a document
 //! - [`plugin_tests`]: tests of plugins, as data
@@ -15,6 +16,7 @@
 #![expect(clippy::panic, reason = "all of this is test code: a panic is the failure of a test")]
 
 pub mod certificates;
+pub mod chart;
 pub mod client;
 pub mod cluster;
 pub mod console;
