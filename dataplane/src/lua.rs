@@ -4,6 +4,7 @@
 //! - [`phases`]: runs the scripts of a phase, in order, with OpenResty's semantics
 //! - [`host`]: what scripts can ask of us: `lua_vm::Host` for [`crate::exchange::Exchange`], one file per `ngx.*` area
 //! - [`vars`]: what `ngx.var` reads and writes
+//! - [`network`]: where the Lua of a namespace may connect to
 //! - [`timers`]: callbacks of `ngx.timer`
 //! - [`shdict`], [`encoding`]: shared dicts and pure functions behind the API
 
@@ -18,6 +19,7 @@ use crate::table::PluginUse;
 pub mod encoding;
 pub mod failures;
 pub mod host;
+pub mod network;
 pub mod phases;
 pub mod shdict;
 pub mod timers;

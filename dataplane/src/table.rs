@@ -9,6 +9,7 @@ use routing::key::PluginKey;
 use routing::value::{self, FailurePolicy, LuaLimits, RoutePolicy, Settings};
 use routing::{Hash, ObjectName, RouteKey, router::Router};
 
+use crate::lua::network::Reach;
 use crate::upstream::balance::Turns;
 
 pub mod compile;
@@ -38,6 +39,8 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     /// The VMs' specifications.
     pub scopes: imbl::HashMap<Scope, Arc<ScopeSpec>>,
+    /// What the Lua of a namespace may reach, by namespace.
+    pub reach: imbl::HashMap<Arc<str>, Arc<Reach>>,
     /// `serverRewrite` scripts, which run before the route is chosen.
     pub server_rewrite: Arc<Vec<Step>>,
 }
@@ -52,6 +55,7 @@ impl Snapshot {
             certificates: imbl::HashMap::new(),
             settings: Arc::default(),
             scopes: imbl::HashMap::new(),
+            reach: imbl::HashMap::new(),
             server_rewrite: Arc::default(),
         }
     }

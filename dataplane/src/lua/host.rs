@@ -43,7 +43,7 @@ pub(super) fn context(phase: Phase) -> &'static str {
 }
 
 /// Whose script runs.
-fn scope(ex: &Exchange) -> Option<&Scope> {
+pub(super) fn scope(ex: &Exchange) -> Option<&Scope> {
     Some(&ex.lua.running.as_ref()?.scope)
 }
 

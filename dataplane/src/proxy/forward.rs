@@ -90,7 +90,7 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
     let hop = || sent.get_all(b"connection");
     let named = hop().any(has_more_than_usual);
     for (name, value) in sent.iter() {
-        if !is_ours(name) && !(named && hop().any(|list| lists(list, name))) {
+        if !(is_ours(name) || named && hop().any(|list| lists(list, name))) {
             emit(name, value);
         }
     }

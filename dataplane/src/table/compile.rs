@@ -163,8 +163,13 @@ impl Compiler {
                 Err(e) => problems.push(KeyProblem { key: key.clone(), message: e.to_string() }),
             },
             (Key::Certificate(name), _) => drop(next.certificates.remove(name)),
-            (Key::Namespace(name), _) => {
-                touched.scopes.insert(Scope::Namespace(name.as_str().into()));
+            (Key::Namespace(name), value) => {
+                let name: Arc<str> = name.as_str().into();
+                match value {
+                    Some(Value::Namespace(value)) => drop(next.reach.insert(name.clone(), Arc::new(value.into()))),
+                    _ => drop(next.reach.remove(&name)),
+                }
+                touched.scopes.insert(Scope::Namespace(name));
             }
             (Key::Chain(_), _) => self.touch_readers(key, touched),
             (Key::Plugin(_) | Key::Script(_) | Key::Binding(_), _) => drop(code.insert(key.clone())),

@@ -19,6 +19,22 @@ peer: the address is not reachable for the Lua of a namespace
 name: no host allowed
 port: invalid port
 
+=== what a namespace may reach
+--- balancer
+local b = require "ngx.balancer"
+for _, address in ipairs {
+  "10.1.2.3", "::ffff:10.1.2.3", "10.20.30.40", "8.8.8.8", "2606:4700::1111",
+  "10.1.2.4", "10.21.0.1", "169.254.169.254", "192.168.0.1", "100.64.0.1", "172.16.0.1", "0.0.0.0", "::1", "::",
+  "::ffff:127.0.0.1", "fe80::1", "fd00::1", "64:ff9b::7f00:1", "2002:7f00:1::1",
+} do
+  ngx.ctx[#ngx.ctx + 1] = address .. "=" .. tostring((b.set_current_peer(address, 80)))
+end
+ngx.log(ngx.ERR, "reached: ", table.concat(ngx.ctx, " "))
+ngx.exit(503)
+--- status: 503
+--- error_log
+reached: 10.1.2.3=true ::ffff:10.1.2.3=true 10.20.30.40=true 8.8.8.8=true 2606:4700::1111=true 10.1.2.4=nil 10.21.0.1=nil 169.254.169.254=nil 192.168.0.1=nil 100.64.0.1=nil 172.16.0.1=nil 0.0.0.0=nil ::1=nil ::=nil ::ffff:127.0.0.1=nil fe80::1=nil fd00::1=nil 64:ff9b::7f00:1=nil 2002:7f00:1::1=nil
+
 === a dead peer and another try
 --- operator
 --- balancer

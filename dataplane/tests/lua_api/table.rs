@@ -1,7 +1,7 @@
 //! The table that serves blocks: each has a host, a route and a plugin of its own.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use routing::key::{BindingKey, ChainKey, PluginKey, PluginKind};
@@ -26,13 +26,20 @@ const PHASES: [(&str, Phase); 10] = [
     ("log", Phase::Log),
 ];
 
+/// An address of namespace `t`'s own.
+const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3));
+
 /// The table of a file's blocks.
 pub(crate) fn commit(blocks: &[Block], upstream: SocketAddr) -> Commit {
     let mut table = BTreeMap::new();
     let mut put = |key, value| drop(table.insert(key, value));
     // Builds under test are slow and share their machine: no budget of time may decide a block.
     let limits = LuaLimits { cpu_per_resume_ms: 10_000, cpu_per_request_ms: 60_000, ..LuaLimits::default() };
-    put(Key::Namespace("t".into()), Value::Namespace(Namespace { limits, ..Namespace::default() }));
+    let allowed = "10.20.0.0/16".parse().expect("a range");
+    put(
+        Key::Namespace("t".into()),
+        Value::Namespace(Namespace { limits, own_addresses: vec![OWN], allowed: vec![allowed] }),
+    );
     let endpoint = Endpoint { address: upstream, zone: None, state: EndpointState::Ready };
     put(Key::Endpoints("t/echo:80".into()), Value::Endpoints(Endpoints { addresses: vec![endpoint], external: None }));
     let spec = Upstream {
