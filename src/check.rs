@@ -8,7 +8,7 @@ use crate::cli::Files;
 
 /// Prints each problem in a line of its own, and a sum. Fails when there is an error; warnings alone pass.
 pub(crate) fn check(options: &Files) -> anyhow::Result<ExitCode> {
-    let problems = controller::check::check(&options.paths);
+    let problems = controller::check::check(&options.paths, crate::follow::now());
     problems.iter().for_each(|problem| println!("{problem}"));
     let errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
     println!("{}, {}", count(errors, "error"), count(problems.len() - errors, "warning"));

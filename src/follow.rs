@@ -6,19 +6,27 @@ use std::path::PathBuf;
 use controller::standalone::Standalone;
 use controller::{Problem, Severity};
 use dataplane::server::Server;
-use routing::{Change, Commit, KeyProblem};
+use routing::{Change, Commit, Key, KeyProblem};
 use tracing::{debug, error, info, warn};
 
 /// The files' objects, and which of their problems have been told.
 pub(crate) struct Follow {
     objects: Standalone,
     told: BTreeSet<Problem>,
+    /// Certificates that are not valid, as of the last change of a certificate.
+    expiries: Vec<Problem>,
+}
+
+/// Seconds since the epoch.
+pub(crate) fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }
 
 impl Follow {
     /// Reads the files. What is wrong with them is told, and the rest is served.
     pub(crate) fn open(paths: &[PathBuf]) -> Self {
-        Self { objects: Standalone::open(paths), told: BTreeSet::new() }
+        Self { objects: Standalone::open(paths), told: BTreeSet::new(), expiries: Vec::new() }
     }
 
     /// Applies the whole table.
@@ -38,6 +46,9 @@ impl Follow {
         let summary = summary(&commit.changes);
         let changed: Vec<String> = commit.changes.iter().map(|change| change.key().to_string()).collect();
         let failures = server.apply(&commit);
+        if commit.changes.iter().any(|change| matches!(change.key(), Key::Host(_) | Key::Certificate(_))) {
+            self.expiries = self.objects.expiries(now());
+        }
         if !changed.is_empty() {
             info!(changes = summary, "applied");
             changed.iter().for_each(|key| debug!(key, "changed"));
@@ -47,7 +58,7 @@ impl Follow {
 
     /// Logs problems that are new, and those that are gone.
     fn tell(&mut self, failures: Vec<KeyProblem>) {
-        let now: BTreeSet<Problem> = self.objects.problems().iter().cloned().collect();
+        let now: BTreeSet<Problem> = self.objects.problems().iter().chain(&self.expiries).cloned().collect();
         for problem in now.difference(&self.told) {
             match problem.severity {
                 Severity::Error => error!("{problem}"),

@@ -15,12 +15,14 @@
 //! - [`webhook`]: whether the API server should take an object
 //! - [`standalone`]: files in, commits out
 //! - [`check`]: everything that is wrong with files
+//! - [`expiry`]: certificates whose time is over or has not come
 //! - [`explain`]: what happens to a request, and why
 #![forbid(unsafe_code)]
 
 pub mod annotations;
 pub mod check;
 pub mod crd;
+pub mod expiry;
 pub mod explain;
 pub mod files;
 mod layered;

@@ -51,6 +51,13 @@ impl Standalone {
         &self.problems
     }
 
+    /// What is wrong with served certificates at a time (seconds since the epoch), and with nothing else.
+    pub fn expiries(&mut self, now: i64) -> Vec<Problem> {
+        let mut problems = crate::expiry::problems(&self.translator, now);
+        self.files.locate(&mut problems);
+        problems
+    }
+
     /// The table's side.
     pub fn translator(&self) -> &Translator {
         &self.translator

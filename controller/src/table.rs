@@ -145,11 +145,15 @@ impl<'l> Layered<'l> {
 
     /// The whole table.
     pub fn table(&self) -> Table {
-        let value = |node: &Node| match (&node.goal, &node.value) {
-            (Goal::Key(key), Some(value)) => Some((key.clone(), value.clone())),
+        Table(self.values().map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
+    /// Every key and its value, in no order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.nodes.iter().filter_map(|node| match (&node.goal, &node.value) {
+            (Goal::Key(key), Some(value)) => Some((key, value)),
             _ => None,
-        };
-        Table(self.nodes.iter().filter_map(value).collect())
+        })
     }
 
     /// The problems of all objects.

@@ -2,7 +2,7 @@
 //! Ingresses are capped, beyond that they count as `other`.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use routing::ObjectName;
 use routing::key::PluginKey;
 
 mod durations;
@@ -42,6 +43,18 @@ struct PluginLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SecretLabels {
+    namespace: String,
+    secret: String,
+}
+
+impl SecretLabels {
+    fn new(secret: &ObjectName) -> Self {
+        Self { namespace: secret.namespace.clone(), secret: secret.name.clone() }
+    }
+}
+
 /// A process's counters.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -59,6 +72,8 @@ pub struct Metrics {
     commits: Counter,
     keys_failed: Gauge,
     table_version: Gauge<u64, AtomicU64>,
+    certificates: Family<SecretLabels, Gauge>,
+    certificate_count: AtomicUsize,
     seen: Mutex<HashSet<(String, String)>>,
 }
 
@@ -80,6 +95,8 @@ impl Default for Metrics {
             commits: Counter::default(),
             keys_failed: Gauge::default(),
             table_version: Gauge::default(),
+            certificates: Family::default(),
+            certificate_count: AtomicUsize::new(0),
             seen: Mutex::default(),
         };
         new.register();
@@ -107,6 +124,11 @@ impl Metrics {
             "table_failed_keys",
             "Keys that keep an earlier value since the last commit",
             self.keys_failed.clone(),
+        );
+        r.register(
+            "certificate_expiry_timestamp_seconds",
+            "Until when each certificate in the table is valid, since the epoch",
+            self.certificates.clone(),
         );
         r.register("table_version", "Counts changes of the table", self.table_version.clone());
     }
@@ -157,6 +179,25 @@ impl Metrics {
     pub fn script_failed(&self, plugin: &PluginKey, phase: &'static str, kind: &'static str) {
         let (_, plugin) = self.bounded("plugin", &plugin.to_string());
         self.scripts.get_or_create(&PluginLabels { plugin, phase, kind }).inc();
+    }
+
+    /// Until when a certificate in the table is valid. Beyond [`SERIES_MAX`] certificates it is not told. (Commits are
+    /// applied by one thread, so looking and adding need not be one step.)
+    pub fn certificate(&self, secret: &ObjectName, not_after: i64) {
+        let labels = SecretLabels::new(secret);
+        let is_new = self.certificates.get(&labels).is_none();
+        if is_new && self.certificate_count.load(Ordering::Relaxed) >= SERIES_MAX {
+            return;
+        }
+        self.certificate_count.fetch_add(usize::from(is_new), Ordering::Relaxed);
+        self.certificates.get_or_create(&labels).set(not_after);
+    }
+
+    /// A certificate left the table.
+    pub fn certificate_gone(&self, secret: &ObjectName) {
+        if self.certificates.remove(&SecretLabels::new(secret)) {
+            self.certificate_count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Another try of an upstream.

@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use e2e::manifests::{ingress, plugin, service};
-use e2e::{Client, Manifests, Moongate, Upstream, tidy, until};
+use e2e::manifests::{ingress, ingress_tls, plugin, secret, service};
+use e2e::{Client, Manifests, Moongate, Upstream, certificates, tidy, until};
 
 const HOST: &str = "shop.example.com";
 
@@ -71,6 +71,9 @@ fn the_metrics_are_the_documented_ones() {
         ingress("fails", HOST, "/fails", "backend", &[("moongate.dev/plugins", "fails")]),
         plugin("fails", &[("access", "error('as asked')")], ""),
     ]);
+    let certificate = certificates::make(manifests.logs(), &["secure.example.com"]);
+    manifests.write("secret.yaml", &secret("tls", &certificate.certificate, &certificate.key));
+    manifests.write("secure.yaml", &ingress_tls("secure", "secure.example.com", "backend", "tls"));
     let moongate = Moongate::start(&manifests);
     // A family without a series is not printed.
     assert_eq!(moongate.get(HOST, "/fails").status, 500);
@@ -85,6 +88,10 @@ fn the_metrics_are_the_documented_ones() {
             other => Err(format!("{other:?}\n{}", moongate.admin("/metrics").text())),
         }
     });
+    let expiry = "moongate_certificate_expiry_timestamp_seconds{namespace=\"shop\",secret=\"tls\"}";
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let days = (moongate.metric(expiry).unwrap() - now) / 86_400.0;
+    assert!((1.9..2.1).contains(&days), "the certificate is made for two days: {days}");
     let text = moongate.admin("/metrics").text();
     assert!(!text.contains("unknown.example.com"), "a request's host is no label:\n{text}");
     let mut named: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
@@ -93,6 +100,11 @@ fn the_metrics_are_the_documented_ones() {
     named.sort_unstable();
     expected.sort_unstable();
     assert_eq!(named, expected);
+    manifests.remove("secure.yaml");
+    until("no certificate in the table", || match moongate.metric(expiry) {
+        None => Ok(()),
+        Some(at) => Err(at.to_string()),
+    });
 }
 
 #[test]

@@ -513,7 +513,10 @@ pub struct Certificate {
     pub key_pem: PrivateBytes,
     /// Lower-case DNS names of the leaf's SAN.
     pub names: Vec<String>,
-    /// Seconds since the epoch.
+    /// From when on it is valid, in seconds since the epoch.
+    #[serde(default)]
+    pub not_before: i64,
+    /// Until when it is valid, in seconds since the epoch.
     pub not_after: i64,
 }
 

@@ -45,6 +45,7 @@ fn parse(secret: &Secret) -> Result<Certificate, String> {
         chain_pem: String::from_utf8_lossy(chain_pem.expose()).into_owned(),
         key_pem: PrivateBytes::new(key_pem.expose()),
         names: names(&leaf),
+        not_before: leaf.validity().not_before.timestamp(),
         not_after: leaf.validity().not_after.timestamp(),
     })
 }

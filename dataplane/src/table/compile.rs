@@ -159,10 +159,16 @@ impl Compiler {
                 self.touch_readers(key, touched);
             }
             (Key::Certificate(name), Some(Value::Certificate(value))) => match crate::tls::load(value) {
-                Ok(loaded) => drop(next.certificates.insert(name.clone(), Arc::new(loaded))),
+                Ok(loaded) => {
+                    self.shared.metrics.certificate(name, loaded.not_after);
+                    next.certificates.insert(name.clone(), Arc::new(loaded));
+                }
                 Err(e) => problems.push(KeyProblem { key: key.clone(), message: e.to_string() }),
             },
-            (Key::Certificate(name), _) => drop(next.certificates.remove(name)),
+            (Key::Certificate(name), _) => {
+                self.shared.metrics.certificate_gone(name);
+                next.certificates.remove(name);
+            }
             (Key::Namespace(name), value) => {
                 let name: Arc<str> = name.as_str().into();
                 match value {
