@@ -20,11 +20,16 @@ pub struct Client {
 impl Client {
     /// Connects; reads and writes fail after [`DEADLINE`].
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap_or_else(|e| panic!("{address}: {e}"));
+        Self::try_connect(address).unwrap_or_else(|e| panic!("{address}: {e}"))
+    }
+
+    /// Connects where nobody may listen.
+    pub fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
         stream.set_read_timeout(Some(DEADLINE)).expect("a positive time");
         stream.set_write_timeout(Some(DEADLINE)).expect("a positive time");
         stream.set_nodelay(true).expect("a TCP socket");
-        Self { stream, buffer: Vec::new() }
+        Ok(Self { stream, buffer: Vec::new() })
     }
 
     /// Sends bytes as they are.

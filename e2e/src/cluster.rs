@@ -7,14 +7,17 @@
 //! - [`control`]: the control plane
 //! - [`node`]: containerd, kubelet and kube-proxy
 //! - [`dns`]: CoreDNS and its Service
+//! - [`cloud`]: addresses for load balancers
 //! - [`image`]: images without a registry
 //! - [`forward`]: the machine's loopback ports into the cluster
+//! - [`release`]: Moongate, installed by Helm
 //! - [`bed`]: a test's namespace and its client
 //!
 //! One cluster serves a test binary ([`shared`]); each test has a namespace ([`bed::Bed`]). The cluster's networks are
 //! namespaces of its own, so its addresses are fixed and several clusters may run at the same time.
 
 pub mod bed;
+pub mod cloud;
 pub mod control;
 pub mod dns;
 pub mod forward;
@@ -22,6 +25,7 @@ pub mod image;
 pub mod node;
 pub mod part;
 pub mod pki;
+pub mod release;
 pub mod sandbox;
 pub mod tools;
 
@@ -132,6 +136,7 @@ impl Cluster {
             cluster.load(&archive)?;
             std::fs::remove_file(archive)?;
         }
+        cluster.start_cloud();
         cluster.await_nodes();
         Ok(cluster)
     }
@@ -148,6 +153,15 @@ impl Cluster {
                 false => Err(said),
             }
         });
+    }
+
+    /// Starts again what has ended, by a test or because the API server was away: the scheduler and the controllers
+    /// may end then.
+    pub fn revive(&self) {
+        let nodes = self.nodes.iter().flat_map(Node::parts);
+        for part in self.control.parts().chain(nodes).chain(self.dns.iter().map(|dns| &dns.coredns)) {
+            part.revive().unwrap_or_else(|e| panic!("{e:?}"));
+        }
     }
 
     /// Panics if a program of it ended by itself.
@@ -213,13 +227,16 @@ impl Cluster {
         said("helm", arguments, with_input(command.args(arguments), "")?)
     }
 
-    /// Gives a Service of type LoadBalancer an address, as a cloud would.
-    pub fn load_balancer(&self, namespace: &str, service: &str, last: u8) -> anyhow::Result<String> {
-        let address = format!("10.203.0.{last}");
-        let patch = format!(r#"{{"status": {{"loadBalancer": {{"ingress": [{{"ip": "{address}"}}]}}}}}}"#);
-        let what = ["-n", namespace, "patch", "service", service, "--subresource=status", "--type=merge", "-p", &patch];
-        self.kubectl(&what)?;
-        Ok(address)
+    fn start_cloud(&self) {
+        let (network, kubeconfig) = (self.client, self.kubeconfig());
+        std::thread::spawn(move || -> anyhow::Result<()> {
+            network.enter()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                cloud::serve(bed::client(&kubeconfig).await?).await;
+                Ok(())
+            })
+        });
     }
 }
 

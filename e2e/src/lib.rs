@@ -4,6 +4,7 @@
 //! - [`manifests`]: the directory and the objects in it
 //! - [`upstream`]: servers behind it: scripted TCP, nginx, Python
 //! - [`client`]: clients before it: raw sockets, curl, openssl
+//! - [`load`]: a steady load, of which no request may fail
 //! - [`wait`]: for a condition, with a deadline
 //! - [`h2`]: HTTP/2 frames written by hand
 //! - [`certificates`]: made by openssl
@@ -21,6 +22,7 @@ pub mod client;
 pub mod cluster;
 pub mod console;
 pub mod h2;
+pub mod load;
 pub mod manifests;
 pub mod moongate;
 pub mod plugin_tests;
@@ -30,7 +32,8 @@ pub mod upstream;
 pub mod wait;
 
 pub use client::{Client, Response, curl};
+pub use load::Load;
 pub use manifests::Manifests;
 pub use moongate::Moongate;
 pub use upstream::Upstream;
-pub use wait::{DEADLINE, until};
+pub use wait::{DEADLINE, until, until_within};

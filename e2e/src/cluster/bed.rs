@@ -1,5 +1,7 @@
 //! A test's own namespace in the cluster, and its client of the API server.
 
+use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
@@ -54,20 +56,36 @@ pub struct Bed {
     /// A client of the API server, as an administrator; for use within [`Bed::block`].
     pub client: Client,
     runtime: tokio::runtime::Runtime,
+    _turn: Turn,
+}
+
+/// Tests run at the same time, but for those that end parts of the cluster: each has it for itself.
+static USE: RwLock<()> = RwLock::new(());
+
+#[expect(dead_code, reason = "held, never looked at")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
 }
 
 impl Bed {
     /// Makes a namespace in the shared cluster; `None` where no cluster can be had, which is then said.
     pub fn new(namespace: &str) -> Option<Self> {
-        super::shared().map(|cluster| Self::of(cluster, namespace))
+        let turn = || Turn::Shared(USE.read().unwrap_or_else(PoisonError::into_inner));
+        super::shared().map(|cluster| Self::of(cluster, namespace, turn()))
     }
 
-    /// Makes a namespace in a cluster.
-    pub fn of(cluster: &'static Cluster, namespace: &str) -> Self {
+    /// [`Bed::new`] for a test that ends parts of the cluster or of Moongate: no other runs meanwhile.
+    pub fn alone(namespace: &str) -> Option<Self> {
+        let turn = || Turn::Alone(USE.write().unwrap_or_else(PoisonError::into_inner));
+        super::shared().map(|cluster| Self::of(cluster, namespace, turn()))
+    }
+
+    fn of(cluster: &'static Cluster, namespace: &str, turn: Turn) -> Self {
         cluster.client.enter().unwrap_or_else(|e| panic!("{e:?}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let client = runtime.block_on(client(cluster)).unwrap_or_else(|e| panic!("{e:?}"));
-        let bed = Self { cluster, namespace: namespace.to_owned(), client, runtime };
+        let client = runtime.block_on(client(&cluster.kubeconfig())).unwrap_or_else(|e| panic!("{e:?}"));
+        let bed = Self { cluster, namespace: namespace.to_owned(), client, runtime, _turn: turn };
         bed.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}"));
         bed
     }
@@ -200,8 +218,9 @@ pub fn rolled_out(deployment: &Value) -> bool {
         && ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"].iter().all(|f| status[f] == *wished)
 }
 
-async fn client(cluster: &Cluster) -> anyhow::Result<Client> {
-    let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig())?;
+/// A client by a kubeconfig.
+pub async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
 }

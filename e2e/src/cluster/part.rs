@@ -39,6 +39,16 @@ impl Part {
         Ok(())
     }
 
+    /// Starts it, when it does not run or has ended by itself.
+    pub fn revive(&self) -> anyhow::Result<()> {
+        let mut child = self.child();
+        if child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None))) {
+            *child = None;
+        }
+        drop(child);
+        self.resume()
+    }
+
     /// Ends it at once, and waits for that.
     pub fn kill(&self) {
         self.end("KILL");
