@@ -7,9 +7,9 @@ use std::time::Duration;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::Cluster;
+use super::{BUSYBOX, Cluster};
 use crate::wait::until_slowly;
 
 /// Nothing that works takes this long: pods start, on a machine that builds something else at the same time too.
@@ -190,6 +190,20 @@ impl Bed {
     /// Waits until a Deployment has rolled out what it says now.
     pub fn await_rollout(&self, name: &str) {
         self.await_object("Deployment", name, "rolled out", rolled_out);
+    }
+
+    /// Runs a command in a pod with a shell and its tools, to its end; what it printed.
+    pub fn run(&self, name: &str, command: &[&str]) -> String {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": BUSYBOX, "command": command}]},
+        });
+        self.apply(&pod.to_string());
+        let ended = |pod: &Value| matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+        self.await_object("Pod", name, "ended", ended);
+        let said = self.kubectl(&["logs", name]);
+        self.delete("Pod", name);
+        said
     }
 
     /// kubectl in the test's namespace; what it printed.

@@ -1,6 +1,6 @@
 //! The cluster itself: pods, Services, names, and our custom resources as the API server judges them.
 
-use e2e::cluster::{BACKEND, BUSYBOX, Bed, NODE_ADDRESS};
+use e2e::cluster::{BACKEND, Bed, NODE_ADDRESS};
 use e2e::wait::until_slowly;
 use e2e::{cluster, curl, tidy};
 
@@ -39,22 +39,37 @@ fn a_deployment_rolls_out_and_its_service_answers() {
     let pods: Vec<String> =
         bed.list(&bed.namespace, "Pod", "app=web").iter().map(|p| p["metadata"]["name"].to_string()).collect();
     assert!(pods.contains(&format!("{:?}", answer.trim())), "{answer} is none of {pods:?}");
-    let image = format!("--image={BUSYBOX}");
-    let asked = bed.kubectl(&[
-        "run",
-        "asks",
-        "-i",
-        "--rm",
-        "--quiet",
-        "--restart=Never",
-        &image,
-        "--command",
-        "--",
-        "wget",
-        "-qO-",
-        "http://web/",
-    ]);
+    let asked = bed.run("asks", &["wget", "-qO-", "http://web/"]);
     assert!(asked.starts_with("web-"), "a pod finds the Service by its name: {asked}");
+}
+
+#[test]
+fn parts_of_the_cluster_end_and_come_back() {
+    let Some(bed) = Bed::alone("smoke-parts") else { return };
+    bed.apply(&WEB.replace("BACKEND", BACKEND).replace("NodePort", "LoadBalancer"));
+    bed.await_rollout("web");
+    let balanced = bed.await_object("Service", "web", "with an address", |service| {
+        service["status"]["loadBalancer"]["ingress"].is_array()
+    });
+    let address = balanced["status"]["loadBalancer"]["ingress"][0]["ip"].as_str().unwrap();
+    let address = format!("{address}:80").parse().unwrap();
+    until_slowly(cluster::bed::PATIENCE, "an answer of the load balancer's address", || {
+        e2e::Client::try_connect(address).map(drop).map_err(|e| e.to_string())
+    });
+    let load = e2e::Load::start(address, "web", "/", 100);
+    load.await_answers(50);
+    let (control, node) = (&bed.cluster.control, &bed.cluster.nodes[0]);
+    for part in [&control.apiserver, &control.etcd, &node.kubelet, &node.containerd, &node.proxy] {
+        part.kill();
+        load.await_answers(50);
+        part.resume().unwrap();
+        cluster::control::await_ready(bed.cluster.client, &control.apiserver);
+    }
+    bed.cluster.revive();
+    bed.cluster.await_nodes();
+    let pods: Vec<_> = bed.list(&bed.namespace, "Pod", "app=web");
+    assert!(pods.iter().all(|pod| pod["status"]["containerStatuses"][0]["restartCount"] == 0), "{pods:?}");
+    load.assert_none_failed();
 }
 
 #[test]
