@@ -10,6 +10,9 @@ use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+/// A scratch buffer up to this size is kept, and is no script's to pay for.
+pub(crate) const SCRATCH_KEPT: usize = 64 * 1024;
+
 /// `VmCtx` and `SessionCtx` for the prelude. Kept beside the structs; a test compares the offsets.
 pub(crate) const CDEF: &str = "
 typedef struct { const char *p; int n; } mg_str;
@@ -107,6 +110,8 @@ pub(crate) struct Core {
     pub(crate) native_depth: Cell<u32>,
     /// Raw functions gather their arguments here: a local would be dropped, or leak, when Lua raises.
     pub(crate) scratch: UnsafeCell<Vec<u8>>,
+    /// What of `scratch` was charged to the account.
+    pub(crate) scratch_charged: Cell<usize>,
     /// What `require` finds first.
     pub(crate) modules: BTreeMap<String, Arc<str>>,
     /// Regular expressions, which the prelude uses by FFI.
@@ -116,7 +121,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(hard: usize, modules: BTreeMap<String, Arc<str>>, slot: Arc<Slot>) -> Self {
+    pub(crate) fn new(account: Account, modules: BTreeMap<String, Arc<str>>, slot: Arc<Slot>) -> Self {
         Self {
             ctx: VmCtx {
                 host: Cell::new(std::ptr::null_mut()),
@@ -126,7 +131,7 @@ impl Core {
                 out: Out::new(),
                 err: Out::new(),
             },
-            account: Account::new(hard),
+            account,
             slot,
             touch: Cell::new(0),
             sealed: Cell::new(0),
@@ -140,9 +145,34 @@ impl Core {
             depth: Cell::new(0),
             native_depth: Cell::new(0),
             scratch: UnsafeCell::default(),
+            scratch_charged: Cell::new(0),
             modules,
             regexes: UnsafeCell::default(),
             garbage: UnsafeCell::default(),
+        }
+    }
+
+    /// Charges the scratch buffer's growth to so many bytes; false when there is no room for it.
+    pub(crate) fn charge_scratch(&self, bytes: usize) -> bool {
+        let charged = self.scratch_charged.get();
+        let ok = self.account.charge(bytes.saturating_sub(charged));
+        if ok {
+            self.scratch_charged.set(bytes.max(charged));
+        }
+        ok
+    }
+
+    /// Empties the scratch buffer. A rare large one must not keep its memory.
+    ///
+    /// # Safety
+    /// No reference to the buffer is held.
+    pub(crate) unsafe fn clear_scratch(&self) {
+        // SAFETY: as this function's contract says.
+        let scratch = unsafe { &mut *self.scratch.get() };
+        scratch.clear();
+        if scratch.capacity() > SCRATCH_KEPT || self.scratch_charged.get() > 0 {
+            *scratch = Vec::new();
+            self.account.discharge(self.scratch_charged.replace(0));
         }
     }
 }

@@ -9,7 +9,7 @@
 //! - `loader`: compiling text in pieces
 //! - `session`: running: threads, the flat scheduler of coroutines, calls
 //! - `host`: the API's signatures, once; `cfun`: the C functions that re-enter Lua, yield, or need the Lua state
-//! - `alloc`, `watchdog`, `limits`: memory and CPU limits, and the hook behind both
+//! - `alloc`, `budget`, `watchdog`, `limits`: memory and CPU limits, and the hook behind both
 //!
 //! **To add a function to the API**: a method in `host_api!` (`host.rs`, whose doc has the table of types), then its
 //! accessor in `prelude/ngx*.lua`. An accessor checks the types of what it passes on, calls `F.name(ctx, ...)`, and
@@ -26,6 +26,7 @@
 //! - FFI functions do not touch the Lua state.
 mod alloc;
 mod arena;
+mod budget;
 mod cfun;
 mod cjson;
 mod ctx;
@@ -45,6 +46,7 @@ mod watchdog;
 // Only its library is used: it is what mlua-sys declares.
 use luajit as _;
 
+pub use budget::Budget;
 pub use error::{ErrorKind, ScriptError, VmError};
 pub use host::{Host, Outcome};
 pub use session::{Session, Thread};

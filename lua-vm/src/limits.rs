@@ -23,8 +23,8 @@ pub(crate) fn disarm(core: &Core) {
         account.fail_next.set(false);
         account.soft_hit.set(false);
     }
-    if account.soft.get() != soft_limit(account) && account.total() < soft_limit(account) {
-        account.soft.set(soft_limit(account));
+    if account.soft() != soft_limit(account) && account.total() < soft_limit(account) && !account.is_capped() {
+        account.set_soft(soft_limit(account));
     }
 }
 
@@ -70,10 +70,11 @@ unsafe extern "C-unwind" fn hook(l: *mut lua_State, _: *mut lua::lua_Debug) {
 /// On the VM's own thread, outside of Lua code or in a C function.
 pub(crate) unsafe fn make_room(core: &Core) {
     let account = &core.account;
-    if account.soft.get() == usize::MAX {
-        account.soft.set(soft_limit(account));
+    if account.soft() == usize::MAX {
+        account.set_soft(soft_limit(account));
     }
-    if account.total() > account.soft.get() {
+    account.note_shrunk();
+    if account.total() > account.soft() || account.is_cramped() {
         // SAFETY: as this function's contract says.
         unsafe { collect(core.l.get(), core) };
     }
@@ -83,12 +84,13 @@ pub(crate) unsafe fn make_room(core: &Core) {
 /// `l` runs a hook or nothing.
 unsafe fn collect(l: *mut lua_State, core: &Core) {
     let account = &core.account;
-    account.soft.set(usize::MAX);
+    account.set_soft(usize::MAX);
     // SAFETY: as this function's contract says.
     unsafe { full_collection(l, core) };
     let (total, hard) = (account.total(), account.hard.get());
     // Live data alone is near the limit: collecting again and again would only burn time, let the hard limit act.
-    account.soft.set(if total > hard / 16 * 15 { usize::MAX } else { total.midpoint(hard) });
+    account.set_soft(if total > hard / 16 * 15 { usize::MAX } else { total.midpoint(hard) });
+    account.collected();
 }
 
 /// Collects all garbage. The FFI keeps the coroutine that used it last, and with it all that a failed script held: a

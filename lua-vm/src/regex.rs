@@ -100,7 +100,8 @@ impl Regex {
     }
 
     fn bytes(&self) -> usize {
-        self.pattern.len() + self.code.bytes()
+        // The pattern is a key of the cache too. A match holds its groups' places twice: PCRE2's and ours.
+        2 * self.pattern.len() + self.code.bytes() + (self.captures() + 1) * 24
     }
 }
 
@@ -115,7 +116,7 @@ pub(crate) enum SubError {
     Exec(i32),
     /// A `$` in the replacement is followed by no group.
     Template,
-    /// The result is longer than [`Limits::output`].
+    /// The result is longer than [`Limits::output`], or than there is room for.
     Memory,
     /// The regex was evicted.
     Stale,
@@ -166,8 +167,8 @@ impl Regexes {
         self.matcher.offsets()
     }
 
-    /// `ngx.re.sub` and `gsub` with a string: appends the new text to `out`; how many were replaced. With none, `out`
-    /// stays as it is.
+    /// `ngx.re.sub` and `gsub` with a string: appends the new text, of `room` bytes at most, to `out`; how many were
+    /// replaced. With none, `out` stays as it is.
     ///
     /// # Errors
     /// See [`SubError`].
@@ -177,11 +178,12 @@ impl Regexes {
         subject: &[u8],
         replacement: &[u8],
         global: bool,
+        room: usize,
         out: &mut Vec<u8>,
     ) -> Result<usize, SubError> {
         let regex = self.cache.use_mut(id).ok_or(SubError::Stale)?;
         let template = Template::parse(replacement).ok_or(SubError::Template)?;
-        let limit = out.len() + self.limits.output;
+        let limit = out.len() + self.limits.output.min(room);
         let (mut count, mut copied, mut at) = (0, 0, 0);
         while at <= subject.len() {
             if self.limits.interrupted.is_some_and(Interrupt::is_due) {
@@ -228,10 +230,30 @@ impl Regexes {
         self.cache.len()
     }
 
-    /// Bytes of compiled patterns.
-    #[cfg(test)]
+    /// The JIT's stack that a script asked for; 0: none did.
+    pub(crate) fn jit_stack(&self) -> usize {
+        self.matcher.jit_stack()
+    }
+
+    /// Bytes of compiled patterns, and of the stack that a script asked for.
     pub(crate) fn bytes(&self) -> usize {
-        self.cache.bytes()
+        self.cache.bytes() + self.jit_stack()
+    }
+
+    /// Evicts a regex.
+    pub(crate) fn evict(&mut self, id: Id) {
+        self.cache.evict_one(id);
+    }
+
+    /// Evicts another regex than this; false: there is none.
+    pub(crate) fn evict_but(&mut self, id: Id) -> bool {
+        if self.cache.len() < 2 {
+            return false;
+        }
+        // It was used last, so another one is evicted.
+        self.cache.use_mut(id);
+        self.cache.evict();
+        true
     }
 }
 

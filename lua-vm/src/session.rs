@@ -256,7 +256,7 @@ impl<H: Host> Session<H> {
     /// Before host memory goes into the VM: is there room, if need be after a collection?
     fn check_memory(&self, more: usize) -> Result<(), ScriptError> {
         let account = &self.core().account;
-        let room = |more: usize| account.total().saturating_add(more) <= account.hard.get();
+        let room = |more: usize| account.total().saturating_add(more) <= account.limit();
         if room(more) {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! A VM: its making, chunks, tables and accounts.
 mod open;
 
+use crate::budget::Budget;
 use crate::ctx::Core;
 use crate::error::{ErrorKind, ScriptError, VmError};
 use crate::loader::{ENTRY, ENTRY_NAME, load_text};
@@ -44,6 +45,8 @@ pub struct VmOptions {
     pub dicts: Vec<String>,
     /// `package.path` of a trusted VM.
     pub package_path: Option<String>,
+    /// What all VMs of the process may hold together.
+    pub budget: Option<Arc<Budget>>,
 }
 
 impl Default for VmOptions {
@@ -62,6 +65,7 @@ impl Default for VmOptions {
             modules: BTreeMap::new(),
             dicts: Vec::new(),
             package_path: None,
+            budget: None,
         }
     }
 }
@@ -317,18 +321,22 @@ impl<H: Host> Vm<H> {
 
     /// Charges host memory to this VM; false, and nothing is charged, when that would cross its limit.
     pub fn charge(&self, bytes: usize) -> bool {
-        let account = &self.core().account;
-        if account.total().saturating_add(bytes) > account.hard.get() {
-            return false;
-        }
-        account.external.set(account.external.get() + bytes);
-        true
+        self.core().account.charge(bytes)
+    }
+
+    /// Bytes that are charged now.
+    pub fn charged_bytes(&self) -> usize {
+        self.core().account.external.get()
+    }
+
+    /// Bytes that can still be charged, if no Lua code takes them.
+    pub fn room(&self) -> usize {
+        self.core().account.room()
     }
 
     /// Gives back what was charged.
     pub fn discharge(&self, bytes: usize) {
-        let account = &self.core().account;
-        account.external.set(account.external.get().saturating_sub(bytes));
+        self.core().account.discharge(bytes);
     }
 
     /// The prelude's entry for timers: takes an id and whether the timer is premature.
@@ -347,6 +355,7 @@ impl<H: Host> Vm<H> {
         self.0.sweep();
         // SAFETY: on the VM's own thread, and the host has control.
         unsafe { limits::full_collection(self.core().l.get(), self.core()) };
+        self.core().account.collected();
     }
 
     pub(crate) fn core(&self) -> &Core {

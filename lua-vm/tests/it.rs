@@ -12,6 +12,8 @@ mod coroutines;
 mod fake;
 #[path = "it/limits.rs"]
 mod limits;
+#[path = "it/memory.rs"]
+mod memory;
 #[path = "it/sandbox.rs"]
 mod sandbox;
 #[path = "it/soak.rs"]

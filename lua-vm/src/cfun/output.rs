@@ -1,6 +1,6 @@
 //! `ngx.say`, `ngx.print`, `ngx.log`: arguments gathered as bytes in the VM's scratch buffer, then handed to the host.
 use super::{core, suspend};
-use crate::ctx::Core;
+use crate::ctx::{Core, SCRATCH_KEPT};
 use crate::{Host, Outcome, Session};
 use mlua_sys as lua;
 use mlua_sys::lua_State;
@@ -9,14 +9,15 @@ use std::ffi::c_int;
 /// Tables in tables that `say` follows; each level takes C stack.
 const MAX_DEPTH: u32 = 50;
 
-/// Adds to the scratch buffer. Raises when the whole is larger than the VM may be: a table can name one string many
-/// times.
+/// Adds to the scratch buffer. Raises when the VM has no room for it: a table can name one string many times.
 unsafe fn add(l: *mut lua_State, core: &Core, bytes: &[u8]) {
     // SAFETY: one thread, and no reference to the buffer is held over a call. Nothing is dropped when it raises.
     unsafe {
         let scratch = &mut *core.scratch.get();
-        if scratch.len().saturating_add(bytes.len()) > core.account.hard.get() {
-            scratch.clear();
+        // A `Vec` doubles when it grows.
+        let grows = scratch.len() + bytes.len() > scratch.capacity().max(SCRATCH_KEPT);
+        if grows && !core.charge_scratch((scratch.len() + bytes.len()).max(2 * scratch.capacity())) {
+            core.clear_scratch();
             lua::luaL_error(l, c"not enough memory".as_ptr());
         }
         scratch.extend_from_slice(bytes);
@@ -132,7 +133,7 @@ unsafe fn output<H: Host>(l: *mut lua_State, newline: bool) -> c_int {
     // SAFETY: a C function's own stack; see `with_host` for the host.
     unsafe {
         let core = core(l);
-        (*core.scratch.get()).clear();
+        core.clear_scratch();
         for arg in 1..=lua::lua_gettop(l) {
             add_value(l, core, arg, arg, 0);
         }
@@ -164,6 +165,7 @@ pub(super) unsafe fn with_host<H: Host>(
     // an empty one.
     unsafe {
         let data = std::mem::take(&mut *core.scratch.get());
+        let charged = core.scratch_charged.replace(0);
         let host = &mut *core.ctx.host.get().cast::<H>();
         let session = &*core.session.get().cast::<Session<H>>();
         let enforce = core.account.enforce.replace(false);
@@ -172,11 +174,9 @@ pub(super) unsafe fn with_host<H: Host>(
         core.account.enforce.set(enforce);
         let scratch = &mut *core.scratch.get();
         *scratch = data;
-        // A rare large output must not keep its memory.
-        if scratch.capacity() > 64 << 10 {
-            *scratch = Vec::new();
-        }
-        scratch.clear();
+        core.scratch_charged.set(charged);
+        core.clear_scratch();
+        let scratch = &mut *core.scratch.get();
         match outcome {
             Outcome::Ok => Answer::Ok,
             Outcome::Wait => Answer::Wait,
@@ -233,7 +233,7 @@ pub(super) unsafe extern "C-unwind" fn log<H: Host>(l: *mut lua_State) -> c_int 
         }
         // Off the stack, so that a wrong argument is counted from the first that is logged, as in OpenResty.
         lua::lua_remove(l, 1);
-        (*core.scratch.get()).clear();
+        core.clear_scratch();
         add_place(l, core);
         for arg in 1..=lua::lua_gettop(l) {
             add_log_value(l, core, arg, false);
@@ -250,7 +250,7 @@ pub(super) unsafe extern "C-unwind" fn raw_log<H: Host>(l: *mut lua_State) -> c_
         let core = core(l);
         let level = lua::luaL_checkinteger(l, 1);
         lua::luaL_checklstring(l, 2, std::ptr::null_mut());
-        (*core.scratch.get()).clear();
+        core.clear_scratch();
         add_string(l, core, 2);
         send_log::<H>(core, level as i32);
     }
@@ -278,7 +278,7 @@ pub(super) unsafe extern "C-unwind" fn notice<H: Host>(l: *mut lua_State) -> c_i
         if core.ctx.host.get().is_null() {
             return 0;
         }
-        (*core.scratch.get()).clear();
+        core.clear_scratch();
         add_place(l, core);
         for arg in 1..=lua::lua_gettop(l) {
             add_log_value(l, core, arg, true);

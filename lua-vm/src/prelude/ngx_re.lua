@@ -3,6 +3,7 @@
 -- Calls by FFI (`re` is the VM's `mg_re`; a text is in `re.p`, `re.n`, the last match's offsets in `re.offsets`):
 --   re_compile(re, pattern, n, opts, n)  the regex's number; -1, -2: a text to return, to raise
 --   re_name(re, id, i)                   number of the i-th named group and its name as text; 0: no more
+--   re_release(re)                       frees a long text
 --   re_exec(re, id, subject, n, start)   PCRE2's result; STALE: evicted
 --   re_sub(re, id, subject, n, replacement, n, global)   the count and the text
 --
@@ -14,14 +15,17 @@ local F, ffi, ngx = P.F, P.ffi, P.ngx
 local ffi_string = ffi.string
 local re = ffi.cast("mg_re *", P.re)
 local re_compile, re_name, re_exec, re_sub = F.re_compile, F.re_name, F.re_exec, F.re_sub
-local re_jit_stack, re_cached = F.re_jit_stack, F.re_cached
+local re_jit_stack, re_cached, re_release = F.re_jit_stack, F.re_cached, F.re_release
 local type, error, tostring, setmetatable, floor = type, error, tostring, setmetatable, math.floor
+local rawget, rawset = rawget, rawset
 local sub, byte, concat = string.sub, string.byte, table.concat
 local new_tab = require "table.new"
 
 local NO_MATCH, STALE, TEMPLATE, MEMORY = -1, -1000, -1001, -1002
 -- Compiled patterns that this table finds without a call, at most: twice what Rust keeps would serve nothing.
 local MAX_KNOWN = 2048
+-- A longer result is not kept in Rust once it was taken.
+local KEPT = 65536
 
 local known, known_count = {}, 0
 
@@ -35,6 +39,7 @@ local function number(regex, opts, level)
   local id = re_compile(re, regex, #regex, opts, #opts)
   if id >= 0 then return id end
   if id == -1 then return nil, text() end
+  if id == MEMORY then error("not enough memory", 0) end
   error(text(), level)
 end
 
@@ -115,26 +120,27 @@ end
 local function collect_named(compiled, res)
   local names, numbers, dup = compiled.names, compiled.numbers, compiled.dup
   for i = 1, #names do
-    local name, capture = names[i], res[numbers[i]]
+    local name, capture = names[i], rawget(res, numbers[i])
     if not dup then
-      res[name] = capture
+      rawset(res, name, capture)
     elseif capture then
-      local old = res[name]
-      if old then old[#old + 1] = capture else res[name] = { capture } end
+      local old = rawget(res, name)
+      if old then old[#old + 1] = capture else rawset(res, name, { capture }) end
     end
   end
 end
 
--- The table of captures of the last match.
+-- The table of captures of the last match. Raw, since `res` may be the script's: a metamethod could match something else,
+-- and `offsets` would be read beyond what it left.
 local function collect(compiled, subj, res)
   local offsets, captures, names = re.offsets, compiled.captures, compiled.names
   if not res then res = new_tab(captures, names and #names + 1 or 1) end
   for i = 0, captures do
     local from = offsets[2 * i]
     if from >= 0 then
-      res[i] = sub(subj, from + 1, offsets[2 * i + 1])
+      rawset(res, i, sub(subj, from + 1, offsets[2 * i + 1]))
     else
-      res[i] = false
+      rawset(res, i, false)
     end
   end
   if names and captures > 0 then collect_named(compiled, res) end
@@ -170,8 +176,9 @@ function api.match(subj, regex, opts, ctx, res)
     if rc == NO_MATCH then return nil end
     return nil, exec_error(rc)
   end
-  if ctx then ctx.pos = re.offsets[1] + 1 end
+  local next_pos = re.offsets[1] + 1
   local captures = collect(compiled, subj, res)
+  if ctx then ctx.pos = next_pos end
   return captures
 end
 
@@ -190,11 +197,14 @@ function api.find(subj, regex, opts, ctx, nth)
     return nil, nil, exec_error(rc)
   end
   local offsets = re.offsets
-  if ctx then ctx.pos = offsets[1] + 1 end
+  local next_pos, from, to = offsets[1] + 1, nil, nil
   if not nth or not (nth >= 0) then nth = 0 end
   nth = floor(nth)
-  if nth > compiled.captures then return nil, nil, "nth out of bound" end
-  local from, to = offsets[2 * nth] + 1, offsets[2 * nth + 1]
+  if nth <= compiled.captures then
+    from, to = offsets[2 * nth] + 1, offsets[2 * nth + 1]
+  end
+  if ctx then ctx.pos = next_pos end
+  if not from then return nil, nil, "nth out of bound" end
   if from < 1 or to < 0 then return nil, nil end
   return from, to
 end
@@ -289,7 +299,9 @@ local function sub_str(subj, compiled, replace, global)
   end
   if count == 0 then return subj, 0 end
   if count > 0 then
-    local s = ffi_string(re.p, re.n)
+    local n = re.n
+    local s = ffi_string(re.p, n)
+    if n > KEPT then re_release(re) end
     return s, count
   end
   if count == TEMPLATE then return nil, nil, "failed to compile the replacement template" end

@@ -77,7 +77,6 @@ impl Cache {
         self.by_pattern.len()
     }
 
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -95,9 +94,21 @@ impl Cache {
     }
 
     /// A walk over all: with every eviction comes a compilation, which costs as much as a thousand slots.
-    fn evict(&mut self) {
+    pub(super) fn evict(&mut self) {
         let used = self.slots.iter().enumerate().filter(|(_, slot)| slot.regex.is_some());
-        let Some((at, _)) = used.min_by_key(|(_, slot)| slot.used) else { return };
+        if let Some((at, _)) = used.min_by_key(|(_, slot)| slot.used) {
+            self.evict_slot(at);
+        }
+    }
+
+    /// This one.
+    pub(super) fn evict_one(&mut self, id: Id) {
+        if let Some(at) = self.place(id) {
+            self.evict_slot(at);
+        }
+    }
+
+    fn evict_slot(&mut self, at: usize) {
         let slot = &mut self.slots[at];
         if let Some(regex) = slot.regex.take() {
             self.bytes -= slot.bytes;

@@ -174,6 +174,8 @@ pub(super) struct Matcher {
     /// Groups that `data` has room for, the whole match included.
     pairs: usize,
     stack: *mut pcre2::pcre2_jit_stack_8,
+    /// What a script asked for it; 0: none did.
+    stack_asked: usize,
     offsets: Vec<i32>,
     watch: Box<Watch>,
 }
@@ -191,8 +193,9 @@ impl Matcher {
             }
             pcre2_set_callout_8(careful.as_ptr(), Some(callout), (&raw mut *watch).cast());
             let data = new_data(1);
-            let mut matcher = Self { plain, careful, data, pairs: 1, stack: null_mut(), offsets: Vec::new(), watch };
-            matcher.set_jit_stack(MAX_JIT_STACK);
+            let (stack, stack_asked, offsets) = (null_mut(), 0, Vec::new());
+            let mut matcher = Self { plain, careful, data, pairs: 1, stack, stack_asked, offsets, watch };
+            matcher.set_jit_stack(0);
             matcher
         }
     }
@@ -258,9 +261,14 @@ impl Matcher {
         rc.min(1)
     }
 
-    /// Scripts may make the JIT's stack larger; not smaller than it begins.
-    pub(super) fn set_jit_stack(&mut self, bytes: usize) -> bool {
-        let bytes = bytes.clamp(JIT_STACK, MAX_JIT_STACK_SET);
+    pub(super) fn jit_stack(&self) -> usize {
+        self.stack_asked
+    }
+
+    /// Scripts may make the JIT's stack larger; not smaller than it begins. 0: as it is by default.
+    pub(super) fn set_jit_stack(&mut self, asked: usize) -> bool {
+        let asked = asked.min(MAX_JIT_STACK_SET);
+        let bytes = if asked == 0 { MAX_JIT_STACK } else { asked.max(JIT_STACK) };
         // SAFETY: no match runs; the old stack is freed after the contexts have the new one.
         unsafe {
             let stack = pcre2::pcre2_jit_stack_create_8(JIT_STACK, bytes, null_mut());
@@ -273,6 +281,7 @@ impl Matcher {
             pcre2::pcre2_jit_stack_free_8(self.stack);
             self.stack = stack;
         }
+        self.stack_asked = asked;
         true
     }
 

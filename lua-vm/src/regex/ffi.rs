@@ -12,8 +12,10 @@
 
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 
 use super::{CompileError, Id, Limits, Regexes, SubError};
+use crate::alloc::Account;
 use crate::host::api::{Entry, bytes};
 
 /// [`ReCtx`] as the prelude sees it, up to the fields that are Rust's own.
@@ -57,10 +59,16 @@ pub(crate) struct ReCtx {
     p: *const u8,
     regexes: Regexes,
     buffer: Vec<u8>,
+    /// The VM's, which outlives this.
+    account: NonNull<Account>,
+    /// What of the code and of the buffer it was charged.
+    charged: usize,
 }
 
 impl ReCtx {
-    pub(crate) fn new(limits: Limits) -> Box<Self> {
+    /// # Safety
+    /// The account outlives it, and is of its thread.
+    pub(crate) unsafe fn new(limits: Limits, account: NonNull<Account>) -> Box<Self> {
         Box::new(Self {
             offsets: std::ptr::null(),
             captures: 0,
@@ -71,11 +79,54 @@ impl ReCtx {
             p: std::ptr::null(),
             regexes: Regexes::new(limits),
             buffer: Vec::new(),
+            account,
+            charged: 0,
         })
     }
 
+    fn account(&self) -> &Account {
+        // SAFETY: as `new`'s contract says.
+        unsafe { self.account.as_ref() }
+    }
+
+    /// Makes the VM's account hold what is held here; false when there is no room for it.
+    fn settle(&mut self) -> bool {
+        let held = self.regexes.bytes() + self.buffer.capacity();
+        if held > self.charged && !self.account().charge(held - self.charged) {
+            return false;
+        }
+        self.account().discharge(self.charged.saturating_sub(held));
+        self.charged = held;
+        true
+    }
+
+    /// Frees a text that was long, once it was taken.
+    fn release(&mut self) -> i32 {
+        self.buffer = Vec::new();
+        self.settle();
+        0
+    }
+
+    /// As `settle` after a pattern was compiled: others make room for it.
+    fn settle_compiled(&mut self, id: Id) -> bool {
+        while !self.settle() {
+            if !self.regexes.evict_but(id) {
+                self.regexes.evict(id);
+                self.settle();
+                return false;
+            }
+        }
+        true
+    }
+
     fn compile(&mut self, pattern: &[u8], options: &[u8]) -> i32 {
-        match self.regexes.compile(pattern, options) {
+        let compiled = self.regexes.compile(pattern, options);
+        if let Ok(id) = compiled
+            && !self.settle_compiled(id)
+        {
+            return MEMORY;
+        }
+        match compiled {
             Ok(id) => {
                 let Some(regex) = self.regexes.get(id) else { return STALE };
                 self.captures = regex.captures() as i32;
@@ -113,8 +164,13 @@ impl ReCtx {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         buffer.shrink_to(KEPT);
-        let result = self.regexes.sub(id, subject, replacement, global, &mut buffer);
+        let room = self.account().room();
+        let result = self.regexes.sub(id, subject, replacement, global, room, &mut buffer);
         self.buffer = buffer;
+        if !self.settle() {
+            self.release();
+            return MEMORY;
+        }
         (self.p, self.n) = (self.buffer.as_ptr(), i32::try_from(self.buffer.len()).unwrap_or(i32::MAX));
         match result {
             Ok(count) => i32::try_from(count).unwrap_or(i32::MAX),
@@ -122,6 +178,18 @@ impl ReCtx {
             Err(SubError::Template) => TEMPLATE,
             Err(SubError::Memory) => MEMORY,
             Err(SubError::Stale) => STALE,
+        }
+    }
+
+    fn set_jit_stack(&mut self, bytes: usize) -> bool {
+        let before = self.regexes.jit_stack();
+        if !self.regexes.set_jit_stack(bytes) {
+            return false;
+        }
+        self.settle() || {
+            self.regexes.set_jit_stack(before);
+            self.settle();
+            false
         }
     }
 
@@ -142,7 +210,7 @@ unsafe fn guarded(re: *mut ReCtx, call: impl FnOnce(&mut ReCtx) -> i32) -> i32 {
     .unwrap_or(PANIC)
 }
 
-/// The number of the regex, which is not negative; or with a text, -1 to return it and -2 to raise it.
+/// The number of the regex, which is not negative; or with a text, -1 to return it and -2 to raise it; or [`MEMORY`].
 unsafe extern "C" fn re_compile(re: *mut ReCtx, pattern: *const u8, n: i32, options: *const u8, o: i32) -> i32 {
     // SAFETY: the prelude passes its context and strings with their lengths.
     unsafe { guarded(re, |re| re.compile(bytes(pattern, n), bytes(options, o))) }
@@ -177,7 +245,13 @@ unsafe extern "C" fn re_sub(
 /// 0 if there is no memory for it.
 unsafe extern "C" fn re_jit_stack(re: *mut ReCtx, size: f64) -> i32 {
     // SAFETY: the prelude passes its context.
-    unsafe { guarded(re, |re| i32::from(re.regexes.set_jit_stack(size.max(0.0) as usize))) }
+    unsafe { guarded(re, |re| i32::from(re.set_jit_stack(size.max(0.0) as usize))) }
+}
+
+/// Frees the text of a long result.
+unsafe extern "C" fn re_release(re: *mut ReCtx) -> i32 {
+    // SAFETY: the prelude passes its context.
+    unsafe { guarded(re, ReCtx::release) }
 }
 
 /// Patterns in the cache.
@@ -195,6 +269,7 @@ pub(crate) fn entries() -> Vec<Entry> {
         entry("re_exec", "int (*)(mg_re *, int, const char *, int, int)", re_exec as *mut c_void),
         entry("re_sub", "int (*)(mg_re *, int, const char *, int, const char *, int, bool)", re_sub as *mut c_void),
         entry("re_jit_stack", "int (*)(mg_re *, double)", re_jit_stack as *mut c_void),
+        entry("re_release", "int (*)(mg_re *)", re_release as *mut c_void),
         entry("re_cached", "int (*)(mg_re *)", re_cached as *mut c_void),
     ]
 }

@@ -150,7 +150,7 @@ fn substitution() {
             let mut re = regexes(Limits { output: 100, ..Limits::default() });
             let id = re.compile(pattern.as_bytes(), b"").unwrap();
             let mut out = Vec::new();
-            let result = re.sub(id, subject.as_bytes(), replacement.as_bytes(), global, &mut out);
+            let result = re.sub(id, subject.as_bytes(), replacement.as_bytes(), global, usize::MAX, &mut out);
             let expected = expected.map(|(text, count)| (text.to_owned(), count));
             let result = result.map(|count| (String::from_utf8(out).unwrap(), count));
             assert_eq!(result, expected, "{subject} {pattern} {replacement}");

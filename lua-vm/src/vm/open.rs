@@ -1,6 +1,7 @@
 //! Making a state and running the prelude in it.
 use super::{Vm, VmInner, VmOptions, error_text};
-use crate::alloc::allocate;
+use crate::alloc::{Account, allocate};
+use crate::budget::Share;
 use crate::ctx::{CDEF, Core};
 use crate::error::{ErrorKind, ScriptError, VmError};
 use crate::interrupt::Interrupt;
@@ -28,7 +29,8 @@ pub(crate) struct Refs {
 
 pub(super) fn open<H: Host>(options: VmOptions) -> Result<Vm<H>, VmError> {
     let slot = watchdog::register().map_err(VmError::Watchdog)?;
-    let core = Box::new(Core::new(options.limits.memory_bytes, options.modules.clone(), slot));
+    let share = options.budget.as_ref().map(|budget| Share::new(budget, options.trusted));
+    let core = Box::new(Core::new(Account::new(options.limits.memory_bytes, share), options.modules.clone(), slot));
     let core = NonNull::from(Box::leak(core));
     let mut inner = VmInner {
         core,
@@ -66,9 +68,10 @@ pub(super) fn open<H: Host>(options: VmOptions) -> Result<Vm<H>, VmError> {
         lua::lua_gc(l, lua::LUA_GCCOLLECT, 0);
     }
     let account = &inner.core().account;
-    account.soft.set(limits::soft_limit(account));
+    account.set_soft(limits::soft_limit(account));
     account.on_soft_arg.set(core.as_ptr().cast());
     account.on_soft.set(Some(limits::on_soft));
+    account.collected();
     Ok(Vm(Rc::new(inner)))
 }
 
@@ -121,13 +124,15 @@ unsafe fn open_regexes(core: *mut Core, options: &VmOptions) -> *mut ReCtx {
     let limits = regex::Limits {
         match_limit: options.limits.regex_match_limit,
         output: options.limits.memory_bytes,
+        // So that patterns made from what clients send cannot take all that a VM may have.
+        cache_bytes: regex::Limits::default().cache_bytes.min(options.limits.memory_bytes / 4),
         interrupted: (!options.trusted).then(|| Interrupt::of(core)),
         ..regex::Limits::default()
     };
     // SAFETY: nothing else uses the core yet. The box keeps its address.
     unsafe {
         let regexes = (*core).regexes.get();
-        &raw mut **(*regexes).insert(ReCtx::new(limits))
+        &raw mut **(*regexes).insert(ReCtx::new(limits, NonNull::from(&(*core).account)))
     }
 }
 

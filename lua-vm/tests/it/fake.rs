@@ -116,6 +116,7 @@ pub(crate) fn options(trusted: bool) -> VmOptions {
         modules: BTreeMap::new(),
         dicts: vec![],
         package_path: None,
+        budget: None,
     }
 }
 
