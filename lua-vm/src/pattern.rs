@@ -89,7 +89,10 @@ unsafe fn find_or_match(l: *mut lua_State, find: bool) -> c_int {
     unsafe {
         let subject = bytes(l, 1);
         let pattern = bytes(l, 2);
-        let start = start(integer(l, 3, 1), subject.len());
+        let Some(start) = start(integer(l, 3, 1), subject.len()) else {
+            lua::lua_pushnil(l);
+            return 1;
+        };
         if find && (lua::lua_toboolean(l, 4) != 0 || !has_specials(pattern)) {
             let Some(at) = memchr::memmem::find(&subject[start..], pattern) else {
                 lua::lua_pushnil(l);
@@ -120,11 +123,11 @@ unsafe fn find_or_match(l: *mut lua_State, find: bool) -> c_int {
     }
 }
 
-/// Where a search begins, from 0, of an `init` that counts from 1, or from the end when negative.
-fn start(init: i32, len: usize) -> usize {
+/// Where a search begins, from 0, of an `init` that counts from 1, or from the end when negative; none beyond the end.
+fn start(init: i32, len: usize) -> Option<usize> {
     let init = i64::from(init);
     let start = if init < 0 { init + len as i64 } else { init - 1 };
-    (start.max(0) as usize).min(len)
+    Some(start.max(0) as usize).filter(|start| *start <= len)
 }
 
 fn has_specials(pattern: &[u8]) -> bool {

@@ -1,10 +1,11 @@
 -- Replacements for the library functions that cannot be interrupted and are not linear in their input. Namespaces get
--- them (harden.lua); the operator's VM keeps LuaJIT's.
+-- them (harden.lua); of the operator's VM only what compiles is replaced, since LuaJIT's parser can overflow its stack.
 local P = ...
 setfenv(1, P.env)
 local type, error, select = type, error, select
 local load_source, concat, find0 = P.C.load_source, table.concat, string.find
 local setfenv0, G = setfenv, _G
+local rawlen = rawlen
 
 local bounded = {}
 P.bounded = bounded
@@ -62,7 +63,8 @@ function bounded.sort(t, lt)
   if lt ~= nil and type(lt) ~= "function" then
     error("bad argument #2 to 'sort' (function expected, got " .. type(lt) .. ")", 2)
   end
-  local n = #t
+  -- Of the table itself, as LuaJIT's own does: a `__len` could say less than the native sort then works on.
+  local n = rawlen(t)
   if lt == nil then
     if n <= NATIVE_SORT then
       sort0(t)
@@ -132,4 +134,42 @@ end
 
 function bounded.loadstring(s, name)
   return load_text("loadstring", s, name)
+end
+
+-- The operator's VM: the same checks before LuaJIT's parser ------------------------------------------------------------
+
+if P.trusted then
+  local open, stdin, sub, searchpath, pack = io.open, io.stdin, string.sub, package.searchpath, package
+
+  local function read_file(path)
+    if path == nil then return stdin:read("*a"), "=stdin" end
+    local file, why = open(path, "rb")
+    if not file then return nil, "cannot open " .. (why or path) end
+    local text, reason = file:read("*a")
+    file:close()
+    if not text then return nil, "cannot read " .. path .. ": " .. (reason or "it is no file") end
+    return text, "@" .. path
+  end
+
+  local function loadfile(path, mode, ...)
+    local text, name = read_file(path)
+    if not text then return nil, name end
+    -- A first line for the shell; its newline stays, so that lines keep their numbers.
+    if sub(text, 1, 1) == "#" then text = sub(text, find0(text, "\n", 1, true) or #text + 1) end
+    return bounded.load(text, name, mode, ...)
+  end
+
+  G.load, G.loadstring, G.loadfile = bounded.load, bounded.loadstring, loadfile
+  function G.dofile(path)
+    local f, err = loadfile(path)
+    if not f then error(err, 0) end
+    return f()
+  end
+  pack.loaders[2] = function(name)
+    local path, tried = searchpath(name, pack.path)
+    if not path then return tried end
+    local f, err = loadfile(path)
+    if not f then error("error loading module '" .. name .. "' from file '" .. path .. "':\n\t" .. err, 0) end
+    return f
+  end
 end

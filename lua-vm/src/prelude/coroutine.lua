@@ -7,6 +7,8 @@ local create, error = coroutine.create, error
 
 -- The coroutines of the host: scripts see them by `coroutine.running`, and must not resume them.
 P.sealed = setmetatable({}, { __mode = "k" })
+-- The main state: filters see it by `coroutine.running`.
+P.sealed[coroutine.running()] = true
 
 coroutine.resume = co_resume
 coroutine.status = C.co_status

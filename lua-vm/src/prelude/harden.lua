@@ -15,7 +15,7 @@ end
 
 local new = {}
 for _, name in next, {
-  "assert", "error", "ipairs", "next", "pairs", "pcall", "print", "rawequal", "rawget", "rawset", "select",
+  "assert", "error", "ipairs", "next", "pairs", "pcall", "print", "rawequal", "rawget", "rawset", "rawlen", "select",
   "setmetatable", "getmetatable", "tonumber", "tostring", "type", "unpack", "xpcall", "_VERSION", "_G", "ngx",
 } do
   new[name] = rawget(G, name)

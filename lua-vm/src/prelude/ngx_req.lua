@@ -5,7 +5,8 @@ local F, ctx, real, no_request, err_text = P.F, P.ctx, P.real, P.no_request, P.e
 local ffi_string, out = P.ffi.string, P.ctx.out
 local unpack_pairs, packed_count, max_of, bad_argument = P.unpack_pairs, P.packed_count, P.max_of, P.bad_argument
 local check_string, check_number = P.check_string, P.check_number
-local type, error, tostring, select, rawget, setmetatable = type, error, tostring, select, rawget, setmetatable
+local type, error, tostring, select, next = type, error, tostring, select, next
+local rawget, setmetatable = rawget, setmetatable
 local lower, gsub, find = string.lower, string.gsub, string.find
 local new_tab, clear_tab = require "table.new", require "table.clear"
 local host_yield = P.C.host_yield
@@ -154,9 +155,17 @@ function req.get_uri_args(max, t)
   max = max_of(1, "get_uri_args", max)
   if t then clear_tab(t) end
   if uri_args(ctx, max) ~= 1 then return t or {} end
-  t = t or new_tab(0, packed_count())
-  if unpack_pairs(t) then return t, "truncated" end
-  return t
+  -- Into a table of our own: a metamethod of the script's could call what fills `out` anew while it is read.
+  local args = new_tab(0, packed_count())
+  local truncated = unpack_pairs(args)
+  if t then
+    for k, v in next, args do
+      t[k] = v
+    end
+    args = t
+  end
+  if truncated then return args, "truncated" end
+  return args
 end
 
 local raw_header = F.req_raw_header

@@ -63,11 +63,37 @@ fn load_keeps_its_rules() {
 
 #[test]
 fn nesting_that_the_parser_does_not_count_is_refused_before_it() {
+    for trusted in [true, false] {
+        for source in [
+            "local f, e = loadstring('return ' .. ('a?b:'):rep(220000) .. 'c') assert(not f and e:find('conditional expressions', 1, true), e)",
+            "local f, e = load(('x = a ? b : c '):rep(201)) assert(not f, 'not refused')",
+            "assert(loadstring('return true ? 1 : 2')() == 1)",
+            "local n = 0 local f, e = load(function() n = n + 1 if n == 1 then return 'return ' end if n < 1000 then return 'a?b:' end if n == 1000 then return 'c' end end) assert(not f, 'not refused')",
+        ] {
+            assert_eq!(run(&vm(trusted), &mut Fake::default(), source).0, Ended::Done, "trusted {trusted}: {source}");
+        }
+    }
+}
+
+#[test]
+fn the_operators_files_are_checked_as_its_texts() {
     for source in [
-        "local f, e = loadstring('return ' .. ('a?b:'):rep(220000) .. 'c') assert(not f and e:find('conditional expressions', 1, true), e)",
-        "local f, e = load(('x = a ? b : c '):rep(201)) assert(not f, 'not refused')",
-        "assert(loadstring('return true ? 1 : 2')() == 1)",
+        "local path = os.tmpname() local function write(text) local f = assert(io.open(path, 'w')) f:write(text) f:close() end
+         write('#!/usr/bin/lua\\nlocal a = ...\\nreturn a, debug.getinfo(1).source, debug.getinfo(1).currentline')
+         local a, source, line = loadfile(path)(5) assert(a == 5 and source == '@' .. path and line == 3, line)
+         assert(select(2, dofile(path)) == '@' .. path)
+         package.path = path .. '?;' .. package.path:gsub('%.lua', '.none')
+         write('return ' .. ('a?b:'):rep(220000) .. 'c') local f, e = loadfile(path)
+         assert(not f and e:find('conditional expressions', 1, true), e) assert(not pcall(dofile, path))
+         write(string.dump(function() end)) f, e = loadfile(path) assert(not f and e:find('wrong mode'), e)
+         write('return x') assert(loadfile(path, 't', {x = 7})() == 7) assert(loadfile(path, 'b') == nil)
+         os.remove(path) f, e = loadfile(path) assert(not f and e:find('cannot open') and e:find(path, 1, true), e)",
+        "local path = os.tmpname() local dir, name = path:match('^(.*)/([^/]*)$') local f = io.open(path, 'w') f:write('return {name = ...}') f:close()
+         package.path = dir .. '/?' assert(require(name).name == name)
+         f = io.open(path, 'w') f:write('x = = 1') f:close() package.loaded[name] = nil
+         local ok, e = pcall(require, name) os.remove(path)
+         assert(not ok and e:find('error loading module', 1, true) and e:find(path, 1, true), e)",
     ] {
-        assert_eq!(run(&vm(false), &mut Fake::default(), source).0, Ended::Done, "{source}");
+        assert_eq!(run(&vm(true), &mut Fake::default(), source).0, Ended::Done, "{source}");
     }
 }

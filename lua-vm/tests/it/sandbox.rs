@@ -1,5 +1,6 @@
 //! What a namespace's script must not get at.
-use crate::fake::says;
+use crate::fake::{Ended, Fake, run, says};
+use lua_vm::Phase;
 
 /// Prints what it returns in a hardened VM.
 #[track_caller]
@@ -39,7 +40,7 @@ fn nothing_dangerous_is_there() {
     );
     probe(
         "local t = {} for k in pairs(_G) do t[#t + 1] = k end table.sort(t) return table.concat(t, ' ')",
-        "_G _VERSION assert bit collectgarbage coroutine debug error getfenv getmetatable ipairs load loadstring math next ngx os package pairs pcall print rawequal rawget rawset require select setfenv setmetatable string table tonumber tostring type unpack xpcall",
+        "_G _VERSION assert bit collectgarbage coroutine debug error getfenv getmetatable ipairs load loadstring math next ngx os package pairs pcall print rawequal rawget rawlen rawset require select setfenv setmetatable string table tonumber tostring type unpack xpcall",
     );
     probe(
         "return collectgarbage('collect'), collectgarbage('stop'), collectgarbage('setpause', 1000), collectgarbage('count') > 0",
@@ -148,4 +149,90 @@ fn coroutines_of_the_host_are_not_resumable() {
         "local co = coroutine.running() return coroutine.status(co), coroutine.resume(co)",
         "running false cannot resume running coroutine",
     );
+}
+
+#[test]
+fn metamethods_cannot_reach_into_a_match() {
+    // A metamethod of `res` or `ctx` that matches something else must not change what is read of this match.
+    let other = "ngx.re.match('y', '(y)')";
+    probe(
+        &format!(
+            "local res = setmetatable({{}}, {{__newindex = function() {other} end, __index = function() {other} end}})
+             local m = ngx.re.match('abc', '(?<n>a)(b)(c)(d)?', 'jo', nil, res) return m[0], m[1], m[2], m[3], m[4], m.n"
+        ),
+        "abc a b c false a",
+    );
+    probe(
+        &format!(
+            "local ctx = setmetatable({{}}, {{__newindex = function() {other} end}})
+             local m = ngx.re.match('abc', '(a)(b)(c)', 'jo', ctx) return m[0], m[1], m[2], m[3]"
+        ),
+        "abc a b c",
+    );
+    probe(
+        &format!(
+            "local ctx = setmetatable({{}}, {{__newindex = function() {other} end}})
+             return ngx.re.find('xabc', '(a)(b)(c)', 'jo', ctx, 3)"
+        ),
+        "4 4",
+    );
+}
+
+#[test]
+fn lua_52_metamethods_stay_in_the_script() {
+    probe(
+        "local t = setmetatable({}, {__pairs = function() return next, {a = 1}, nil end}) for k in pairs(t) do return k end",
+        "a",
+    );
+    probe("return #setmetatable({}, {__len = function() return 7 end}), rawlen({1, 2})", "7 2");
+    // The native sort works on the table itself: a small `__len` must not get it a large one.
+    probe(
+        "local t = setmetatable({}, {__len = function() return 2 end}) for i = 1, 2000 do t[i] = -i end table.sort(t) return t[1], t[2000]",
+        "-2000 -1",
+    );
+    probe("return (pcall(table.sort, setmetatable({3, 2, 1}, {__len = function() return 1e9 end})))", "true");
+    probe("return (pcall(setmetatable, {}, {__gc = function() while true do end end}))", "true");
+    probe(
+        "local n = 0 do local t = setmetatable({}, {__gc = function() n = 1 end}) end for i = 1, 1e5 do local x = {i} end return n",
+        "0",
+    );
+    // Functions of ours that take tables see the table, or an error.
+    for bad in ["1e9", "'x'", "-1", "{}", "0/0"] {
+        probe(
+            &format!(
+                "local t = setmetatable({{'a'}}, {{__len = function() return {bad} end}}) local ok = pcall(ngx.say, t)
+                 return ok, (pcall(table.concat, t)), (pcall(unpack, t))"
+            ),
+            "a\ntrue true true",
+        );
+    }
+}
+
+#[test]
+fn the_main_state_is_no_coroutine_to_resume() {
+    let t = crate::fake::vm(false);
+    let mut host = Fake::default();
+    let filter = t.load("=header_filter", "main = coroutine.running() ngx.print(coroutine.status(main))").unwrap();
+    t.session().call(&mut host, Phase::HeaderFilter, &filter, &[]).unwrap();
+    let source = "ngx.print(' ', coroutine.status(main), ' ', select(2, coroutine.resume(main, 1)))";
+    assert_eq!(run(&t, &mut host, source).0, Ended::Done);
+    assert_eq!(String::from_utf8_lossy(&host.output), "running dead cannot resume dead coroutine");
+}
+
+#[test]
+fn errors_with_metatables_are_only_values() {
+    probe(
+        "local e = setmetatable({}, {__tostring = function() error('x') end, __concat = function() error('y') end})
+         local ok, got = pcall(error, e) return ok, got == e",
+        "false true",
+    );
+    let t = crate::fake::vm(false);
+    for source in [
+        "error(setmetatable({}, {__tostring = function() while true do end end}))",
+        "coroutine.wrap(function() error(setmetatable({}, {__tostring = function() error('x') end})) end)()",
+        "local function again(e) error(e) end xpcall(error, again, setmetatable({}, {__tostring = again})) error({})",
+    ] {
+        let (end, _) = run(&t, &mut Fake::default(), source);
+        assert!(matches!(&end, Ended::Error(e) if e.starts_with("unknown reason")), "{source}: {end:?}");
+    }
 }
