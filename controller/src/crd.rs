@@ -23,7 +23,7 @@ pub use binding::{
     ClusterLuaPluginBinding, ClusterLuaPluginBindingSpec, ClusterPluginRef, ClusterTargetKind, ClusterTargetRef,
     LuaPluginBinding, LuaPluginBindingSpec, PluginRef, PluginRefKind, SecretRef, TargetKind, TargetRef,
 };
-pub use config::{HostOwnership, MoongateConfig, MoongateConfigSpec, NamespaceRights};
+pub use config::{HostOwnership, LuaConfig, MoongateConfig, MoongateConfigSpec, NamespaceRights, NetworkConfig};
 pub use duration::Duration;
 pub use manifest::yaml;
 pub use plugin::{

@@ -176,7 +176,9 @@ pub struct Response {
     pub header_only: bool,
     /// The body filters have swallowed the end (`ngx.arg[2] = true`): the rest of the upstream's body is dropped.
     pub filter_ended: bool,
-    /// A header filter failed: no filter runs again for this response.
+    /// More body came than was declared: the rest is cut, which was logged.
+    pub cut: bool,
+    /// A filter failed: none runs again for this response.
     pub filter_failed: bool,
     /// The response is from an upstream (for logs and headers).
     pub from_upstream: bool,

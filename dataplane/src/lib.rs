@@ -26,6 +26,7 @@ pub mod io;
 pub mod life;
 pub mod listener;
 pub mod lua;
+mod memory;
 pub mod metrics;
 pub mod proxy;
 pub mod push;

@@ -6,6 +6,7 @@
 //! - [`vars`]: what `ngx.var` reads and writes
 //! - [`network`]: where the Lua of a namespace may connect to
 //! - [`timers`]: callbacks of `ngx.timer`
+//! - [`charge`]: what of a request's memory its scripts pay for
 //! - [`shdict`], [`encoding`]: shared dicts and pure functions behind the API
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use lua_vm::Phase;
 
 use crate::table::PluginUse;
 
+pub mod charge;
 pub mod encoding;
 pub mod failures;
 pub mod host;
@@ -55,6 +57,8 @@ pub struct LuaState {
     pub used: bool,
     /// The VMs that this request has used, each with the request's session in it; kept to the request's end.
     pub sessions: Vec<vms::RequestVm>,
+    /// Which of them the running script uses.
+    pub at: usize,
     /// The phase that runs; none: no script runs.
     pub phase: Option<Phase>,
     /// The plugin whose script runs: scope of its dicts, its variables, names in the log.
@@ -76,6 +80,12 @@ pub struct LuaState {
     pub timeouts: [Option<Duration>; 3],
     /// Where host methods build the values that they lend to Lua.
     pub scratch: Vec<u8>,
+    /// What of the queue towards the client a script is charged.
+    pub output: charge::Charge,
+    /// What of `req.body.held` a script is charged.
+    pub body: charge::Charge,
+    /// What of `arg` a script is charged.
+    pub arg_charge: charge::Charge,
     /// The script called `ngx.eof()`.
     pub eof: bool,
     /// `ngx.exit(ngx.ERROR)` or 444: the connection closes without a response.

@@ -73,7 +73,14 @@ pub fn pass_body(ex: &mut Exchange, data: &[u8], last: bool) -> Result<(), Outpu
         queue_body(ex, data);
         return Ok(());
     }
-    let (bytes, ended) = phases::body_filter(ex, data, last).map_err(|_| OutputError::Filter)?;
+    if ex.resp.filter_failed {
+        return Err(OutputError::Filter);
+    }
+    let Ok((bytes, ended)) = phases::body_filter(ex, data, last) else {
+        // What was to come out of it is lost: the response must not look whole.
+        ex.resp.filter_failed = true;
+        return Err(OutputError::Filter);
+    };
     queue_body(ex, &bytes);
     if ended && !last {
         ex.resp.filter_ended = true;
@@ -87,7 +94,9 @@ fn queue_body(ex: &mut Exchange, data: &[u8]) {
     if let Some(length) = ex.resp.content_length {
         let left = length.saturating_sub(ex.resp.body_bytes);
         if (data.len() as u64) > left {
-            tracing::warn!(target: "http", "the response body is longer than its Content-Length of {length}; the rest is cut");
+            if !std::mem::replace(&mut ex.resp.cut, true) {
+                tracing::warn!(target: "http", "the response body is longer than its Content-Length of {length}; the rest is cut");
+            }
             data = &data[..usize::try_from(left).unwrap_or(data.len())];
         }
     }

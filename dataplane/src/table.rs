@@ -76,6 +76,8 @@ pub struct ScopeSpec {
     pub limits: LuaLimits,
     /// `lua_regex_match_limit`
     pub regex_match_limit: u32,
+    /// `lua_regex_cache_max_entries`
+    pub regex_cache_entries: usize,
     /// `init` and `initWorker` scripts in plugin order.
     pub init: Vec<(value::Phase, Arc<PluginUse>, Arc<Script>)>,
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
+use lua_vm::Budget;
 
 use crate::exchange::pool::Exchanges;
 use crate::io::Buffers;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The last failure of each plugin.
     pub failures: Failures,
+    /// What all VMs may hold together.
+    pub lua_budget: Arc<Budget>,
     /// How many workers there are.
     pub workers: usize,
     /// How far the process is on its way out.
@@ -45,9 +48,16 @@ impl Shared {
             dicts: Dicts::default(),
             metrics: Metrics::default(),
             failures: Failures::default(),
+            lua_budget: Budget::new(usize::MAX),
             stage: tokio::sync::watch::Sender::new(Stage::Serving),
             commits: tokio::sync::watch::Sender::new(0),
         }
+    }
+
+    /// Sets the limit of all VMs together as a snapshot says: by default half of what the process may use.
+    pub fn apply_budget(&self, snapshot: &Snapshot) {
+        let bytes = snapshot.settings.lua.memory_budget_bytes.unwrap_or_else(|| crate::memory::available() / 2);
+        self.lua_budget.set_limit(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
 
     /// Makes, resizes and drops shared dicts as a snapshot says.

@@ -63,10 +63,10 @@ host_api! {
         fn req_method_set(id: i32) -> bool = false;
         /// `ngx.req.set_uri`
         fn req_uri_set(uri: &[u8], binary: bool) -> Result<i32, &[u8]> = Ok(0);
-        /// The packed arguments of the query string.
-        fn req_uri_args(max: i32) -> Option<&[u8]> = None;
-        /// `ngx.req.set_uri_args`, the arguments as text.
-        fn req_args_set(args: &[u8]) = ();
+        /// The packed arguments of the query string; an error is raised.
+        fn req_uri_args(max: i32) -> Result<Option<&[u8]>, &[u8]> = Ok(None);
+        /// `ngx.req.set_uri_args`, the arguments as text; an error is raised.
+        fn req_args_set(args: &[u8]) -> Result<i32, &[u8]> = Ok(0);
         /// The packed arguments of the body; an error is raised.
         fn req_post_args(max: i32) -> Result<Option<&[u8]>, &[u8]> = Ok(None);
         /// `ngx.req.raw_header`
@@ -81,7 +81,7 @@ host_api! {
         // Its body. Errors are raised.
 
         /// `ngx.req.read_body`: 0 it is there, 1 the script waits.
-        fn body_read() -> i32 = 0;
+        fn body_read() -> Result<i32, &[u8]> = Ok(0);
         /// `ngx.req.discard_body`
         fn body_discard() = ();
         /// `ngx.req.get_body_data`; cut at `max` when positive.
@@ -124,8 +124,8 @@ host_api! {
         fn arg_data() -> Option<&[u8]> = None;
         /// `ngx.arg[2]`
         fn arg_eof() -> bool = false;
-        /// `ngx.arg[1] = data`; `None` drops it.
-        fn arg_set_data(data: Option<&[u8]>) = ();
+        /// `ngx.arg[1] = data`; `None` drops it. An error is raised.
+        fn arg_set_data(data: Option<&[u8]>) -> Result<i32, &[u8]> = Ok(0);
         /// `ngx.arg[2] = eof`
         fn arg_set_eof(eof: bool) = ();
 
@@ -173,7 +173,7 @@ host_api! {
         /// The highest of nginx's log levels that is logged now.
         fn log_level() -> i32 = 5;
 
-        // Text.
+        // Text. No answer where one is always to be had: the VM has no room for it.
 
         /// `ngx.escape_uri`
         fn escape_uri(text: &[u8], kind: i32) -> Option<&[u8]> = None;

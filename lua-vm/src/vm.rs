@@ -28,6 +28,8 @@ pub struct Limits {
     pub cpu_per_request: Duration,
     /// PCRE2's match limit for `ngx.re.*`.
     pub regex_match_limit: u32,
+    /// Compiled patterns that the VM keeps; at least one.
+    pub regex_cache_entries: usize,
 }
 
 /// How a VM is made.
@@ -57,6 +59,7 @@ impl Default for VmOptions {
             cpu_per_resume: Duration::from_millis(20),
             cpu_per_request: Duration::from_millis(100),
             regex_match_limit: 100_000,
+            regex_cache_entries: 1024,
         };
         Self {
             name: "namespace".into(),

@@ -381,6 +381,7 @@ fn a_document_without_end_is_stopped() {
         cpu_per_resume: std::time::Duration::from_millis(20),
         cpu_per_request: std::time::Duration::from_secs(1),
         regex_match_limit: 1000,
+        regex_cache_entries: 100,
     };
     let vm = lua_vm::Vm::new(lua_vm::VmOptions { limits, ..lua_vm::VmOptions::default() }).expect("a VM");
     // Nothing is written for these, so only time ends it.

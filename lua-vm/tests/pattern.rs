@@ -202,6 +202,7 @@ fn what_would_run_for_ever_is_stopped() {
         cpu_per_resume: Duration::from_millis(20),
         cpu_per_request: Duration::from_secs(10),
         regex_match_limit: 1000,
+        regex_cache_entries: 100,
     };
     let vm = lua_vm::Vm::new(lua_vm::VmOptions { limits, ..lua_vm::VmOptions::default() }).expect("a VM");
     for script in [

@@ -167,6 +167,9 @@ pub struct Lua {
     pub operator: LuaLimits,
     /// The highest `limits.cpu` that a plugin may ask for.
     pub cpu_per_resume_max_ms: u64,
+    /// What all VMs of a process may hold together; none: half of what the process may use.
+    #[serde(default)]
+    pub memory_budget_bytes: Option<u64>,
 }
 
 impl Default for Lua {
@@ -186,6 +189,7 @@ impl Default for Lua {
                 worker_share_percent: 100,
             },
             cpu_per_resume_max_ms: 100,
+            memory_budget_bytes: None,
         }
     }
 }

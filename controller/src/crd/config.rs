@@ -232,6 +232,25 @@ pub struct LuaConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100_000_000))]
     pub regex_match_limit: Option<u32>,
+    /// `lua_socket_connect_timeout`. Not used yet: there is no `ngx.socket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_connect_timeout: Option<Duration>,
+    /// `lua_socket_send_timeout`. Not used yet: there is no `ngx.socket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_send_timeout: Option<Duration>,
+    /// `lua_socket_read_timeout`. Not used yet: there is no `ngx.socket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_read_timeout: Option<Duration>,
+    /// `lua_socket_keepalive_timeout`. Not used yet: there is no `ngx.socket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_keepalive_timeout: Option<Duration>,
+    /// `lua_socket_pool_size`. Not used yet: there is no `ngx.socket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub socket_pool_size: Option<u32>,
+    /// `lua_socket_buffer_size`. Not used yet: there is no `ngx.socket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_buffer_size: Option<Quantity>,
     /// Whether a client that goes away ends its request's Lua. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check_client_abort: Option<bool>,
@@ -241,6 +260,10 @@ pub struct LuaConfig {
     /// The highest `limits.cpu` of a plugin that counts. Default 100ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cpu_per_resume: Option<Duration>,
+    /// What all Lua VMs of a data plane may hold together, at least 16Mi. Beyond it the VM with the largest excess is refused
+    /// more memory first. Default: half of the container's memory limit, or of the machine's memory without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_budget: Option<Quantity>,
     /// Limits of the operator VM, where ClusterLuaPlugins run. Defaults: memory 512Mi, cpuPerResume 1s, cpuPerRequest
     /// 10s, sharedDicts 1Gi, workerShare 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -287,7 +310,8 @@ pub struct LimitsConfig {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkConfig {
-    /// Addresses and ranges, private ones too, such as `10.20.0.0/16`.
+    /// Addresses and ranges, private ones too, such as `10.20.0.0/16`. Where `ngx.balancer` may send requests to; there
+    /// is no `ngx.socket` yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
     pub allow: Vec<String>,

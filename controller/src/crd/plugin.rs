@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Duration, PluginStatus, Quantity, Selector};
+use super::{Duration, NetworkConfig, PluginStatus, Quantity, Selector};
 
 /// A plugin whose Lua runs in the requests of its own namespace, in a VM of the namespace with limits.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -134,6 +134,10 @@ pub struct PluginSpec {
     /// Limits of this plugin, where they differ from those of its VM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<PluginLimits>,
+    /// Narrows what the plugin's code may connect to, within what MoongateConfig allows its namespace. Not used yet: there
+    /// is no `ngx.socket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkConfig>,
     /// What a request gets when the plugin's code is missing, broken, or fails: `Fail` (the default) answers an error,
     /// `Ignore` goes on without the plugin.
     #[serde(default)]

@@ -8,7 +8,7 @@ use routing::key::PluginKey;
 
 use crate::exchange::Exchange;
 use crate::lua::vms::ScopeVm;
-use crate::lua::{encoding, timers, vars};
+use crate::lua::{FilterArg, charge, encoding, timers, vars};
 use crate::table::Scope;
 
 mod balancer;
@@ -54,8 +54,8 @@ fn is_operator(ex: &Exchange) -> bool {
 
 /// The VM in which a script of this exchange runs.
 pub(super) fn running_vm(ex: &Exchange) -> Option<Rc<ScopeVm>> {
-    let scope = scope(ex)?;
-    ex.lua.sessions.iter().find(|s| s.vm.spec.scope == *scope).map(|s| s.vm.clone())
+    ex.lua.running.as_ref()?;
+    ex.lua.sessions.get(ex.lua.at).map(|s| s.vm.clone())
 }
 
 /// Logs an error of the host's own about what a script did.
@@ -86,6 +86,11 @@ fn filled(ex: &mut Exchange, fill: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
     &ex.lua.scratch
 }
 
+/// As `filled`, for what may take so many bytes; none when the script's VM has no room for them.
+fn roomy(ex: &mut Exchange, bytes: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Option<&[u8]> {
+    charge::has_room(ex, bytes).then(|| filled(ex, fill))
+}
+
 /// What a method that only fails with a text answers.
 fn answer<T: Into<Vec<u8>>>(ex: &mut Exchange, result: Result<(), T>) -> Result<i32, &[u8]> {
     match result {
@@ -99,7 +104,10 @@ impl Host for Exchange {
         vars::get(self, name)
     }
     fn var_set(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<i32, &[u8]> {
-        let result = vars::set(self, name, value);
+        let result = match charge::keep(self, value.map_or(0, <[u8]>::len)) {
+            Ok(()) => vars::set(self, name, value),
+            Err(text) => Err(text.into()),
+        };
         answer(self, result)
     }
 
@@ -110,8 +118,8 @@ impl Host for Exchange {
         Some(request::headers(self, max, raw))
     }
     fn req_header_set(&mut self, name: &[u8], value: Option<&[u8]>, add: bool) -> Result<i32, &[u8]> {
-        request::set_header(self, name, value, add);
-        Ok(0)
+        let result = request::set_header(self, name, value, add);
+        answer(self, result)
     }
     fn req_method(&mut self) -> Option<&[u8]> {
         Some(self.req.head.method.as_str().as_bytes())
@@ -123,11 +131,12 @@ impl Host for Exchange {
         let result = request::set_uri(self, uri, binary);
         answer(self, result)
     }
-    fn req_uri_args(&mut self, max: i32) -> Option<&[u8]> {
-        request::uri_args(self, max)
+    fn req_uri_args(&mut self, max: i32) -> Result<Option<&[u8]>, &[u8]> {
+        request::uri_args(self, max).map_err(str::as_bytes)
     }
-    fn req_args_set(&mut self, args: &[u8]) {
-        request::set_args(self, args);
+    fn req_args_set(&mut self, args: &[u8]) -> Result<i32, &[u8]> {
+        let result = request::set_args(self, args);
+        answer(self, result)
     }
     fn req_post_args(&mut self, max: i32) -> Result<Option<&[u8]>, &[u8]> {
         body::post_args(self, max).map_err(str::as_bytes)
@@ -145,8 +154,8 @@ impl Host for Exchange {
         self.req.path_changed
     }
 
-    fn body_read(&mut self) -> i32 {
-        i32::from(body::read(self))
+    fn body_read(&mut self) -> Result<i32, &[u8]> {
+        body::read(self).map(i32::from).map_err(str::as_bytes)
     }
     fn body_discard(&mut self) {
         body::discard(self);
@@ -211,11 +220,11 @@ impl Host for Exchange {
     fn arg_eof(&mut self) -> bool {
         self.lua.arg.eof
     }
-    fn arg_set_data(&mut self, data: Option<&[u8]>) {
-        let arg = &mut self.lua.arg;
-        arg.data.clear();
-        arg.data.extend_from_slice(data.unwrap_or_default());
-        arg.changed = true;
+    fn arg_set_data(&mut self, data: Option<&[u8]>) -> Result<i32, &[u8]> {
+        let data = data.unwrap_or_default();
+        charge::arg(self, data.len()).map_err(str::as_bytes)?;
+        self.lua.arg = FilterArg { data: data.to_vec(), changed: true, eof: self.lua.arg.eof };
+        Ok(0)
     }
     fn arg_set_eof(&mut self, eof: bool) {
         self.lua.arg.eof = eof;
@@ -280,21 +289,24 @@ impl Host for Exchange {
     }
 
     fn escape_uri(&mut self, text: &[u8], kind: i32) -> Option<&[u8]> {
-        Some(filled(self, |out| encoding::escape_uri(text, kind, out)))
+        roomy(self, 3 * text.len(), |out| encoding::escape_uri(text, kind, out))
     }
     fn unescape_uri(&mut self, text: &[u8]) -> Option<&[u8]> {
-        Some(filled(self, |out| out.extend_from_slice(&encoding::unescape_uri(text))))
+        roomy(self, 2 * text.len(), |out| out.extend_from_slice(&encoding::unescape_uri(text)))
     }
     fn decode_args(&mut self, text: &[u8], max: i32) -> Option<&[u8]> {
+        if !charge::has_room(self, request::packed_size(text)) {
+            return None;
+        }
         request::pack_args(&mut self.lua.scratch, text, max);
         Some(&self.lua.scratch)
     }
     fn encode_base64(&mut self, text: &[u8], kind: i32) -> Option<&[u8]> {
-        Some(filled(self, |out| match kind {
+        roomy(self, text.len() / 3 * 4 + 4, |out| match kind {
             0 => encoding::encode_base64(text, true, out),
             1 => encoding::encode_base64(text, false, out),
             _ => encoding::encode_base64url(text, out),
-        }))
+        })
     }
     fn decode_base64(&mut self, text: &[u8], kind: i32) -> Option<&[u8]> {
         let out = &mut self.lua.scratch;
@@ -319,7 +331,7 @@ impl Host for Exchange {
         encoding::crc32(text).into()
     }
     fn quote_sql(&mut self, text: &[u8]) -> Option<&[u8]> {
-        Some(filled(self, |out| encoding::quote_sql_str(text, out)))
+        roomy(self, 2 * text.len() + 2, |out| encoding::quote_sql_str(text, out))
     }
 
     fn dict_open(&mut self, name: &[u8]) -> i32 {

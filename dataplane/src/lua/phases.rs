@@ -5,7 +5,7 @@
 use lua_vm::{Arg, Phase, ScriptError, Step as VmStep, Value};
 
 use super::vms::{self, Prepared};
-use super::{Exit, Op};
+use super::{Exit, Op, charge};
 use crate::downstream::Client;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Exchange, Out};
@@ -17,6 +17,7 @@ mod filters;
 mod report;
 
 pub use filters::{balancer, body_filter, header_filter, log};
+pub(super) use report::init_failed as report_init;
 
 /// How a request goes on after a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,16 +152,19 @@ async fn run(
     step: &Step,
     phase: Phase,
 ) -> std::result::Result<(), Failure> {
-    let Prepared { vm, session, chunk, config, meta } = vms::prepare(ex, step).map_err(Failure::Script)?;
+    let Prepared { vm, session, chunk, config, meta, at } = vms::prepare(ex, step).map_err(Failure::Script)?;
     let args = [Arg::Handle(&config), Arg::Handle(&meta)];
     let mut thread = session.thread(&chunk, &args).map_err(Failure::Script)?;
     let mut values = Vec::new();
     let outer = (ex.lua.phase.replace(phase), ex.lua.running.replace(step.used.clone()));
+    let outer_at = std::mem::replace(&mut ex.lua.at, at);
     let result = loop {
         if let Err(error) = vm.turn(ex).await {
             break Err(Failure::Request(error));
         }
-        match vm.timed(|| session.resume(&mut thread, ex, phase, &values)) {
+        let step = vm.timed(|| session.resume(&mut thread, ex, phase, &values));
+        charge::settle(ex);
+        match step {
             VmStep::Done => break Ok(()),
             VmStep::Error(error) => break Err(Failure::Script(error)),
             VmStep::Yield if ex.lua.exit.is_some() => break Ok(()),
@@ -171,6 +175,7 @@ async fn run(
         }
     };
     (ex.lua.phase, ex.lua.running) = outer;
+    ex.lua.at = outer_at;
     result
 }
 
@@ -185,14 +190,17 @@ async fn perform(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Vec<Value
         Some(Op::Sleep(duration)) => {
             // What was said so far is not held back by a sleep.
             flush_while(ex, client, tokio::time::sleep(duration)).await?;
+            ex.lua.output.shrink(ex.out.queued());
             Ok(Vec::new())
         }
         Some(Op::ReadBody) => {
             crate::proxy::body::hold(ex, client).await?;
+            ex.lua.body.shrink(charge::in_memory(ex.req.body.held.as_ref()));
             Ok(Vec::new())
         }
         Some(Op::Flush) => {
             client.flush(ex).await?;
+            ex.lua.output.shrink(ex.out.queued());
             Ok(vec![Value::Int(1)])
         }
     }

@@ -190,7 +190,7 @@ impl Timer {
         ex.req.client = self.client;
         ex.lua.phase = Some(Phase::Timer);
         ex.lua.running = self.used.clone();
-        ex.lua.sessions.push(RequestVm { vm: self.vm.clone(), session: self.vm.vm.session() });
+        ex.lua.sessions.push(RequestVm::new(self.vm.clone(), self.vm.vm.session()));
         ex
     }
 
@@ -203,7 +203,9 @@ impl Timer {
             if let Err(error) = self.vm.turn(ex).await {
                 return Err(ScriptError::runtime(error.to_string()));
             }
-            match self.vm.timed(|| session.resume(&mut thread, ex, Phase::Timer, &none)) {
+            let step = self.vm.timed(|| session.resume(&mut thread, ex, Phase::Timer, &none));
+            super::charge::settle(ex);
+            match step {
                 Step::Done => return Ok(()),
                 Step::Error(error) => return Err(error),
                 Step::Yield if ex.lua.exit.is_some() => return Ok(()),

@@ -2,12 +2,13 @@
 //! scripts change, retired until their last request ends.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lua_vm::{Arg, Chunk, Handle, Limits, Phase, ScriptError, Session, Vm, VmOptions};
+use routing::key::PluginKey;
 use routing::value;
 
 use crate::clock::FastHash;
@@ -22,8 +23,8 @@ pub use fair::Bucket;
 /// Retired VMs of a scope that may still serve requests; beyond, replacement waits.
 const RETIRED_MAX: usize = 4;
 
-/// A VM that could not be made is not tried again before this: `init` code that loops uses its whole budget each time,
-/// outside of its namespace's share.
+/// A VM that could not be made, and `init` code that failed, is not tried again before this: code that loops uses its
+/// whole budget each time, outside of its namespace's share.
 const FAILED_FOR: Duration = Duration::from_secs(5);
 
 /// What could not be made, when and why.
@@ -51,6 +52,8 @@ pub struct ScopeVm {
     pub timers: super::timers::Timers,
     /// It is replaced: timers fire early, new ones are refused.
     pub retired: Cell<bool>,
+    /// Plugins whose `init` or `initWorker` failed, and how: their scripts do not run.
+    failed: RefCell<BTreeMap<PluginKey, (Instant, ScriptError)>>,
     chunks: RefCell<HashMap<u64, Chunk<Exchange>, FastHash>>,
     tables: RefCell<HashMap<u64, Table, FastHash>>,
 }
@@ -64,6 +67,8 @@ pub struct RequestVm {
     pub vm: Rc<ScopeVm>,
     /// The request's `ngx.ctx` and CPU budget in it.
     pub session: Session<Exchange>,
+    /// What its scripts left in the request, charged to the VM.
+    pub kept: super::charge::Kept,
 }
 
 /// What a script needs to run.
@@ -78,6 +83,8 @@ pub struct Prepared {
     pub config: Table,
     /// Its second argument.
     pub meta: Table,
+    /// The place of VM and session in the request's.
+    pub at: usize,
 }
 
 /// Finds or makes what a step needs.
@@ -90,17 +97,27 @@ pub fn prepare(ex: &mut Exchange, step: &Step) -> Result<Prepared, ScriptError> 
             let worker = ex.worker.clone();
             let vm = worker.vms.get(&worker, scope)?;
             let session = vm.vm.session();
-            ex.lua.sessions.push(RequestVm { vm, session });
+            ex.lua.sessions.push(RequestVm::new(vm, session));
             ex.lua.sessions.len() - 1
         }
     };
-    let RequestVm { vm, session } = &ex.lua.sessions[at];
+    let RequestVm { vm, session, .. } = &ex.lua.sessions[at];
+    if !vm.failed.borrow().is_empty() {
+        vm.check_init(&ex.worker, &step.used)?;
+    }
     let chunk = vm.chunk(&step.script)?;
     let (config, meta) = vm.arguments(&step.used)?;
     // The plugin's own, else the VM's: the session may have run another plugin before.
     let cpu = step.used.cpu_per_resume_ms.unwrap_or(vm.spec.limits.cpu_per_resume_ms);
     session.limit_resume(Duration::from_millis(cpu));
-    Ok(Prepared { vm: vm.clone(), session: session.clone(), chunk, config, meta })
+    Ok(Prepared { vm: vm.clone(), session: session.clone(), chunk, config, meta, at })
+}
+
+impl RequestVm {
+    /// A request's first use of a VM.
+    pub fn new(vm: Rc<ScopeVm>, session: Session<Exchange>) -> Self {
+        Self { vm, session, kept: super::charge::Kept::default() }
+    }
 }
 
 impl Vms {
@@ -191,7 +208,7 @@ impl Vms {
 }
 
 impl ScopeVm {
-    fn new(worker: &Rc<Worker>, spec: Arc<ScopeSpec>) -> Result<Rc<Self>, ScriptError> {
+    pub(super) fn new(worker: &Rc<Worker>, spec: Arc<ScopeSpec>) -> Result<Rc<Self>, ScriptError> {
         let limits = &spec.limits;
         let (name, trusted) = match &spec.scope {
             Scope::Operator => ("operator".to_owned(), true),
@@ -205,47 +222,80 @@ impl ScopeVm {
                 cpu_per_resume: Duration::from_millis(limits.cpu_per_resume_ms),
                 cpu_per_request: Duration::from_millis(limits.cpu_per_request_ms),
                 regex_match_limit: spec.regex_match_limit,
+                regex_cache_entries: spec.regex_cache_entries,
             },
             modules: spec.modules.clone(),
             dicts: spec.dicts.keys().cloned().collect(),
             package_path: None,
+            budget: Some(worker.shared.lua_budget.clone()),
         })
         .map_err(|e| ScriptError::runtime(e.to_string()))?;
         let made = Rc::new(Self {
             bucket: Bucket::new(limits.worker_share_percent),
             timers: super::timers::Timers::default(),
             retired: Cell::new(false),
+            failed: RefCell::default(),
             chunks: RefCell::default(),
             tables: RefCell::default(),
             vm,
             spec,
         });
-        made.init(worker)?;
+        made.init(worker);
         Ok(made)
     }
 
-    /// `init` of every plugin, then `initWorker` of every plugin.
-    fn init(self: &Rc<Self>, worker: &Rc<Worker>) -> Result<(), ScriptError> {
-        for (phase, lua_phase) in [(value::Phase::Init, Phase::Init), (value::Phase::InitWorker, Phase::InitWorker)] {
-            for (_, used, script) in self.spec.init.iter().filter(|(p, _, _)| *p == phase) {
-                let mut ex = Exchange::fake(worker.clone());
-                let session = self.vm.session();
-                ex.lua.sessions.push(RequestVm { vm: self.clone(), session: session.clone() });
-                (ex.lua.phase, ex.lua.running) = (Some(lua_phase), Some(used.clone()));
-                let mut run = || {
-                    let chunk = self.chunk(script)?;
-                    let (config, meta) = self.arguments(used)?;
-                    session.call(&mut ex, lua_phase, &chunk, &[Arg::Handle(&config), Arg::Handle(&meta)])
-                };
-                // The VM is every plugin's of its scope: the message must say whose code keeps it from being made.
-                let named = |mut error: ScriptError| {
-                    error.message = format!("{} of {} fails: {}", lua_phase.name(), used.plugin, error.message);
-                    error
-                };
-                run().map_err(named)?;
+    /// `init` of every plugin, then `initWorker` of every plugin. One that fails is that plugin's alone: its scripts do
+    /// not run in this VM, the others' do.
+    fn init(self: &Rc<Self>, worker: &Rc<Worker>) {
+        for wanted in [value::Phase::Init, value::Phase::InitWorker] {
+            for (phase, used, script) in &self.spec.init {
+                if *phase == wanted && !self.failed.borrow().contains_key(&used.plugin) {
+                    self.run_init(worker, *phase, used, script);
+                }
             }
         }
-        Ok(())
+    }
+
+    fn run_init(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        phase: value::Phase,
+        used: &Arc<PluginUse>,
+        script: &Arc<Script>,
+    ) {
+        let phase = if phase == value::Phase::Init { Phase::Init } else { Phase::InitWorker };
+        let mut ex = Exchange::fake(worker.clone());
+        let session = self.vm.session();
+        ex.lua.sessions.push(RequestVm::new(self.clone(), session.clone()));
+        (ex.lua.phase, ex.lua.running) = (Some(phase), Some(used.clone()));
+        let mut run = || {
+            let chunk = self.chunk(script)?;
+            let (config, meta) = self.arguments(used)?;
+            session.call(&mut ex, phase, &chunk, &[Arg::Handle(&config), Arg::Handle(&meta)])
+        };
+        if let Err(mut error) = run() {
+            super::phases::report_init(&ex, &used.plugin, phase, &error);
+            error.message = format!("{} of {} fails: {}", phase.name(), used.plugin, error.message);
+            self.failed.borrow_mut().insert(used.plugin.clone(), (Instant::now(), error));
+        }
+    }
+
+    /// Whether a plugin's scripts may run here. `init` code that failed is tried again after a while: what it lacked may
+    /// be there by then.
+    fn check_init(self: &Rc<Self>, worker: &Rc<Worker>, used: &PluginUse) -> Result<(), ScriptError> {
+        let again = match self.failed.borrow().get(&used.plugin) {
+            None => return Ok(()),
+            Some((at, _)) => at.elapsed() >= FAILED_FOR,
+        };
+        if again {
+            self.failed.borrow_mut().remove(&used.plugin);
+            for (phase, of, script) in self.spec.init.iter().filter(|(_, of, _)| of.plugin == used.plugin) {
+                if !self.failed.borrow().contains_key(&used.plugin) {
+                    self.run_init(worker, *phase, of, script);
+                }
+            }
+        }
+        self.failed.borrow().get(&used.plugin).map_or(Ok(()), |(_, error)| Err(error.clone()))
     }
 
     fn chunk(&self, script: &Arc<Script>) -> Result<Chunk<Exchange>, ScriptError> {

@@ -60,7 +60,11 @@ impl HostReturn for Option<&[u8]> {
                 ctx.out.set(bytes);
                 1
             }
-            None => 0,
+            // What is there of another call may be freed by now.
+            None => {
+                ctx.out.set(b"");
+                0
+            }
         }
     }
 }
@@ -127,7 +131,10 @@ pub(crate) unsafe fn guarded<H, C>(ctx: *mut VmCtx, fallback: C, call: impl FnOn
     };
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| {
         // SAFETY: as this function's contract says.
-        unsafe { (*ctx).err.set(b"internal error") };
+        unsafe {
+            (*ctx).err.set(b"internal error");
+            (*ctx).out.set(b"");
+        }
         fallback
     })
 }

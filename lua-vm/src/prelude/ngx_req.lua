@@ -145,7 +145,7 @@ function req.set_uri_args(...)
   elseif t ~= "string" then
     error("bad argument #1 to 'set_uri_args' (string, number, or table expected, but got " .. t .. ")", 2)
   end
-  args_set(ctx, args, #args)
+  if args_set(ctx, args, #args) < 0 then error(err_text(), 2) end
 end
 
 local uri_args = F.req_uri_args
@@ -154,7 +154,9 @@ function req.get_uri_args(max, t)
   if not real[ctx.phase] then no_request() end
   max = max_of(1, "get_uri_args", max)
   if t then clear_tab(t) end
-  if uri_args(ctx, max) ~= 1 then return t or {} end
+  local rc = uri_args(ctx, max)
+  if rc < 0 then error(err_text(), 2) end
+  if rc == 0 then return t or {} end
   -- Into a table of our own: a metamethod of the script's could call what fills `out` anew while it is read.
   local args = new_tab(0, packed_count())
   local truncated = unpack_pairs(args)
@@ -209,7 +211,9 @@ local post_args = F.req_post_args
 function req.read_body(...)
   if select("#", ...) ~= 0 then error("expecting 0 arguments but seen " .. select("#", ...), 2) end
   if not may_answer[ctx.phase] then not_here("request object not found") end
-  if body_read(ctx) == 1 then host_yield() end
+  local rc = body_read(ctx)
+  if rc < 0 then error(err_text(), 2) end
+  if rc == 1 then host_yield() end
 end
 
 function req.discard_body(...)

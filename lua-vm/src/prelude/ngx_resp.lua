@@ -153,23 +153,24 @@ ngx.arg = setmetatable({}, {
     if index == 2 then
       arg_set_eof(ctx, v and true or false)
     elseif index == 1 then
-      local kind = type(v)
+      local kind, rc = type(v), 0
       if kind == "string" then
-        arg_set_data(ctx, v, #v)
+        rc = arg_set_data(ctx, v, #v)
       elseif kind == "nil" then
-        arg_set_data(ctx, nil, 0)
+        rc = arg_set_data(ctx, nil, 0)
       elseif kind == "number" then
         v = tostring(v)
-        arg_set_data(ctx, v, #v)
+        rc = arg_set_data(ctx, v, #v)
       elseif kind == "table" then
         local parts = {}
-      local wrong = flatten(v, parts, 0)
-      if wrong then error("bad argument #3 to '__newindex' (" .. wrong .. ")", 2) end
-      v = concat(parts)
-        arg_set_data(ctx, v, #v)
+        local wrong = flatten(v, parts, 0)
+        if wrong then error("bad argument #3 to '__newindex' (" .. wrong .. ")", 2) end
+        v = concat(parts)
+        rc = arg_set_data(ctx, v, #v)
       else
         error("bad chunk data type: " .. kind, 2)
       end
+      if rc < 0 then error(err_text(), 2) end
     else
       error("bad index: " .. tostring(k), 2)
     end

@@ -286,7 +286,7 @@ end
 
 function methods.get_keys(self, max)
   local dict = numbers[self] or number_of(self)
-  if dict_keys(ctx, dict, count_of("get_keys", max, 1024)) ~= 1 then return {} end
+  if dict_keys(ctx, dict, count_of("get_keys", max, 1024)) ~= 1 then error("not enough memory", 0) end
   local keys = unpack_values()
   return keys
 end

@@ -15,10 +15,15 @@ local function text_of(s)
   return text
 end
 
+-- The VM has no room for the answer.
+local function no_memory()
+  error("not enough memory", 0)
+end
+
 local escape_uri, unescape_uri = F.escape_uri, F.unescape_uri
 
 local function escape(s)
-  escape_uri(ctx, s, #s, 2)
+  if escape_uri(ctx, s, #s, 2) ~= 1 then no_memory() end
   local r = ffi_string(out.p, out.n)
   return r
 end
@@ -32,14 +37,14 @@ function ngx.escape_uri(s, kind)
   elseif kind < 0 or kind > 6 then
     error("\"type\" " .. kind .. " out of range", 3)
   end
-  escape_uri(ctx, s, #s, kind)
+  if escape_uri(ctx, s, #s, kind) ~= 1 then no_memory() end
   local r = ffi_string(out.p, out.n)
   return r
 end
 
 function ngx.unescape_uri(s)
   s = text_of(s)
-  unescape_uri(ctx, s, #s)
+  if unescape_uri(ctx, s, #s) ~= 1 then no_memory() end
   local r = ffi_string(out.p, out.n)
   return r
 end
@@ -92,7 +97,8 @@ function ngx.decode_args(...)
   s = check_string(1, "decode_args", s)
   max = max_of(2, "decode_args", max)
   local t = {}
-  if decode_args(ctx, s, #s, max) == 1 and unpack_pairs(t) then return t, "truncated" end
+  if decode_args(ctx, s, #s, max) ~= 1 then no_memory() end
+  if unpack_pairs(t) then return t, "truncated" end
   return t
 end
 
@@ -107,7 +113,7 @@ function ngx.encode_base64(s, no_padding)
     if no_padding ~= true then error("bad no_padding: boolean expected, got " .. type(no_padding), 2) end
     kind = 1
   end
-  encode_base64(ctx, s, #s, kind)
+  if encode_base64(ctx, s, #s, kind) ~= 1 then no_memory() end
   local r = ffi_string(out.p, out.n)
   return r
 end
@@ -131,7 +137,7 @@ P.ours["ngx.base64"] = function()
     version = P.core_version,
     encode_base64url = function(s)
       if type(s) ~= "string" then return nil, "must provide a string" end
-      encode_base64(ctx, s, #s, 2)
+      if encode_base64(ctx, s, #s, 2) ~= 1 then no_memory() end
       local r = ffi_string(out.p, out.n)
       return r
     end,
@@ -150,21 +156,21 @@ local md5, sha1, hmac_sha1, crc32, quote_sql = F.md5, F.sha1, F.hmac_sha1, F.crc
 
 function ngx.md5(s)
   s = text_of(s)
-  md5(ctx, s, #s, true)
+  if md5(ctx, s, #s, true) ~= 1 then no_memory() end
   local r = ffi_string(out.p, out.n)
   return r
 end
 
 function ngx.md5_bin(s)
   s = text_of(s)
-  md5(ctx, s, #s, false)
+  if md5(ctx, s, #s, false) ~= 1 then no_memory() end
   local r = ffi_string(out.p, out.n)
   return r
 end
 
 function ngx.sha1_bin(s)
   s = text_of(s)
-  sha1(ctx, s, #s)
+  if sha1(ctx, s, #s) ~= 1 then no_memory() end
   local r = ffi_string(out.p, out.n)
   return r
 end
@@ -180,7 +186,7 @@ function ngx.hmac_sha1(...)
   if select("#", ...) ~= 2 then error("expecting 2 arguments, but got " .. select("#", ...), 2) end
   local key, s = ...
   key, s = check_string(1, "hmac_sha1", key), check_string(2, "hmac_sha1", s)
-  hmac_sha1(ctx, key, #key, s, #s)
+  if hmac_sha1(ctx, key, #key, s, #s) ~= 1 then no_memory() end
   local r = ffi_string(out.p, out.n)
   return r
 end
@@ -188,7 +194,7 @@ end
 function ngx.quote_sql_str(...)
   if select("#", ...) ~= 1 then error("expecting one argument", 2) end
   local s = check_string(1, "quote_sql_str", (...))
-  quote_sql(ctx, s, #s)
+  if quote_sql(ctx, s, #s) ~= 1 then no_memory() end
   local r = ffi_string(out.p, out.n)
   return r
 end

@@ -123,11 +123,11 @@ unsafe fn push_bootstrap<H: Host>(l: *mut lua_State, core: *mut Core, options: &
 unsafe fn open_regexes(core: *mut Core, options: &VmOptions) -> *mut ReCtx {
     let limits = regex::Limits {
         match_limit: options.limits.regex_match_limit,
+        cache_entries: options.limits.regex_cache_entries,
         output: options.limits.memory_bytes,
         // So that patterns made from what clients send cannot take all that a VM may have.
         cache_bytes: regex::Limits::default().cache_bytes.min(options.limits.memory_bytes / 4),
         interrupted: (!options.trusted).then(|| Interrupt::of(core)),
-        ..regex::Limits::default()
     };
     // SAFETY: nothing else uses the core yet. The box keeps its address.
     unsafe {

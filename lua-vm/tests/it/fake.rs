@@ -105,6 +105,7 @@ pub(crate) fn limits() -> Limits {
         cpu_per_resume: Duration::from_millis(20),
         cpu_per_request: Duration::from_millis(100),
         regex_match_limit: 100_000,
+        regex_cache_entries: 1024,
     }
 }
 

@@ -56,6 +56,7 @@ pub(crate) fn vm(trusted: bool) -> Vm<Page> {
         cpu_per_resume: Duration::from_secs(20),
         cpu_per_request: Duration::from_secs(60),
         regex_match_limit: 100_000,
+        regex_cache_entries: 1024,
     };
     Vm::new(VmOptions { trusted, limits, ..VmOptions::default() }).expect("a VM")
 }

@@ -16,6 +16,9 @@ const TRIES_MAX: u32 = 100;
 /// The smallest heap in which the libraries that every VM has load.
 const MEMORY_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
+/// The smallest budget in which the VMs of some namespaces run.
+const BUDGET_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
 /// What a namespace's Lua may have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamespaceRights {
@@ -193,6 +196,19 @@ impl TlsConfig {
 }
 
 impl LuaConfig {
+    /// Fields that are accepted and that nothing uses yet.
+    pub(crate) fn unused(&self) -> Vec<&'static str> {
+        let fields = [
+            ("spec.lua.socketConnectTimeout", self.socket_connect_timeout.is_some()),
+            ("spec.lua.socketSendTimeout", self.socket_send_timeout.is_some()),
+            ("spec.lua.socketReadTimeout", self.socket_read_timeout.is_some()),
+            ("spec.lua.socketKeepaliveTimeout", self.socket_keepalive_timeout.is_some()),
+            ("spec.lua.socketPoolSize", self.socket_pool_size.is_some()),
+            ("spec.lua.socketBufferSize", self.socket_buffer_size.is_some()),
+        ];
+        fields.into_iter().filter(|(_, given)| *given).map(|(field, _)| field).collect()
+    }
+
     fn apply(&self, lua: &mut Lua, problems: &mut Problems) {
         set(&mut lua.max_pending_timers, self.max_pending_timers);
         set(&mut lua.max_running_timers, self.max_running_timers);
@@ -201,6 +217,15 @@ impl LuaConfig {
         set(&mut lua.check_client_abort, self.check_client_abort);
         set(&mut lua.transform_underscores_in_response_headers, self.transform_underscores_in_response_headers);
         problems.time("spec.lua.maxCpuPerResume".into(), self.max_cpu_per_resume, &mut lua.cpu_per_resume_max_ms);
+        match self.memory_budget.map(Quantity::as_bytes) {
+            Some(bytes) if bytes < BUDGET_BYTES_MIN => {
+                problems.add(
+                    "spec.lua.memoryBudget".into(),
+                    "is too small for the VMs of a few namespaces: write 16Mi or more",
+                );
+            }
+            bytes => lua.memory_budget_bytes = bytes,
+        }
         if let Some(limits) = &self.operator_limits {
             limits.apply("spec.lua.operatorLimits", &mut lua.operator, problems);
         }

@@ -69,6 +69,7 @@ fn each_field_changes_its_setting_and_no_other() {
         s.lua.transform_underscores_in_response_headers = false;
     });
     check(lua(json!({"maxCpuPerResume": "50ms"})), |s| s.lua.cpu_per_resume_max_ms = 50);
+    check(lua(json!({"memoryBudget": "1Gi"})), |s| s.lua.memory_budget_bytes = Some(1 << 30));
     let limits = json!({
         "memory": "64Mi", "cpuPerResume": "1ms", "cpuPerRequest": "2ms", "sharedDicts": "1Mi", "workerShare": 50,
     });
@@ -108,6 +109,7 @@ fn fields_that_cannot_be_used_keep_their_defaults() {
     check(http(json!({"serverHeader": "a\nb"})), "spec.http.serverHeader: has a character");
     check(http(json!({"proxyNextUpstreamTries": 101})), "spec.http.proxyNextUpstreamTries: is not between");
     let operator = |json: Value| json!({"lua": {"operatorLimits": json}});
+    check(json!({"lua": {"memoryBudget": "1Mi"}}), "spec.lua.memoryBudget: is too small");
     check(operator(json!({"memory": "1Mi"})), "spec.lua.operatorLimits.memory: is too small");
     check(operator(json!({"workerShare": 0})), "spec.lua.operatorLimits.workerShare: 0 is not between 1 and 100");
 }

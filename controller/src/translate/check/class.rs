@@ -2,7 +2,7 @@
 
 use super::super::class::is_ours;
 use super::Told;
-use crate::crd::FieldProblem;
+use crate::crd::{FieldProblem, LuaConfig};
 use crate::translate::Options;
 
 pub(super) fn check(told: &Told<'_, '_>, options: &Options) {
@@ -28,6 +28,9 @@ pub(super) fn check_config(told: &Told<'_, '_>, options: &Options) {
     if *name == options.config {
         report(told, config.spec.settings().1);
         report(told, config.spec.namespace(&Default::default()).1);
+        for field in config.spec.lua.iter().flat_map(LuaConfig::unused) {
+            told.warning(field, "NotUsedYet", "has no effect yet: there is no ngx.socket in this version");
+        }
         return;
     }
     let is_parameters = |class: &&std::sync::Arc<crate::store::object::IngressClass>| {

@@ -23,6 +23,10 @@ pub(super) fn check(told: &Told<'_, '_>, options: &Options) {
         );
         told.error("", "NamespaceNotSelected", message);
     }
+    if found.spec.network.is_some() {
+        let message = "has no effect yet: there is no ngx.socket in this version";
+        told.warning("spec.network", "NotUsedYet", message);
+    }
     if kind == PluginKind::LuaPlugin && found.spec.phases.server_rewrite.is_some() {
         let message = "never runs: only plugins bound to an IngressClass run before the route is chosen, and those are \
                        ClusterLuaPlugins";

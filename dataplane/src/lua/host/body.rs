@@ -3,32 +3,42 @@
 use std::fs::File;
 
 use crate::exchange::Exchange;
-use crate::exchange::body::Held;
-use crate::lua::Op;
+use crate::exchange::body::{Held, MEMORY_MAX};
+use crate::lua::{Op, charge};
 
 const DISCARDED: &str = "request body already discarded asynchronously";
 const NOT_READ: &str = "request body not read yet";
+/// A body that a script builds may take so much of the disk: 64 times what clients may send by default.
+const BUILT_MAX: u64 = 64 * 1024 * 1024;
+
 const NOT_INITIALIZED: &str = "request_body not initialized";
 
 type Result<T> = std::result::Result<T, &'static str>;
 
 /// `ngx.req.read_body`: true when the script has to wait for it.
-pub(super) fn read(ex: &mut Exchange) -> bool {
+///
+/// # Errors
+/// The VM has no room for it.
+pub(super) fn read(ex: &mut Exchange) -> Result<bool> {
     if ex.req.body.held.is_some() || ex.req.body.discard {
-        return false;
+        return Ok(false);
     }
     if !ex.req.body.present {
         ex.req.body.held = Some(Held::Memory(Vec::new()));
-        return false;
+        return Ok(false);
     }
+    // What it may take until it goes to a file; what it does take is known once it is read.
+    let most = ex.req.body.declared.and_then(|n| usize::try_from(n).ok()).map_or(MEMORY_MAX, |n| n.min(MEMORY_MAX));
+    charge::body(ex, most)?;
     ex.lua.op = Some(Op::ReadBody);
-    true
+    Ok(true)
 }
 
 /// `ngx.req.discard_body`
 pub(super) fn discard(ex: &mut Exchange) {
     ex.req.body.discard = true;
     ex.req.body.held = None;
+    ex.lua.body.clear();
 }
 
 /// `ngx.req.get_body_data`: none when it was not read, is empty, or lies in a file. `max` cuts it when positive.
@@ -78,6 +88,7 @@ fn replace(ex: &mut Exchange, held: Held) {
 /// `ngx.req.set_body_data`
 pub(super) fn set(ex: &mut Exchange, data: &[u8]) -> Result<()> {
     replaceable(ex)?;
+    charge::body(ex, if data.len() > MEMORY_MAX { 0 } else { data.len() })?;
     let mut held = Held::Memory(Vec::new());
     held.extend(data).map_err(|_| "fail to write file")?;
     replace(ex, held);
@@ -122,10 +133,16 @@ pub(super) fn init(ex: &mut Exchange, size: f64) -> std::result::Result<(), Stri
 
 /// `ngx.req.append_body`
 pub(super) fn append(ex: &mut Exchange, data: &[u8]) -> Result<()> {
-    let body = &mut ex.req.body;
-    match &mut body.held {
-        Some(held) if body.building => held.extend(data).map_err(|_| "fail to write file"),
-        _ => Err(NOT_INITIALIZED),
+    let Some(held) = ex.req.body.held.as_ref().filter(|_| ex.req.body.building) else { return Err(NOT_INITIALIZED) };
+    let length = held.len().saturating_add(data.len() as u64);
+    if length > BUILT_MAX {
+        return Err("request body built by a script is over the limit of 64 MiB");
+    }
+    let in_memory = usize::try_from(length).ok().filter(|n| *n <= MEMORY_MAX && matches!(held, Held::Memory(_)));
+    charge::body(ex, in_memory.unwrap_or(0))?;
+    match &mut ex.req.body.held {
+        Some(held) => held.extend(data).map_err(|_| "fail to write file"),
+        None => Err(NOT_INITIALIZED),
     }
 }
 

@@ -6,7 +6,7 @@ use lua_vm::Phase;
 
 use super::escape;
 use crate::exchange::Exchange;
-use crate::lua::{Exit, Op};
+use crate::lua::{Exit, Op, charge};
 
 /// The script goes on after `ngx.exit`: header_filter and balancer run to their end.
 const RETURNS: i32 = 1;
@@ -51,6 +51,7 @@ pub(super) fn redirect(ex: &mut Exchange, uri: &[u8], status: i32) -> Result<(),
     if let Some(byte) = uri.iter().find(|b| b.is_ascii_control()) {
         return Err(format!("unsafe byte \"0x{byte:02x}\" in redirect uri \"{}\"", escape::log(uri)));
     }
+    charge::keep(ex, uri.len())?;
     ex.lua.exit = Some(Exit::Redirect(uri.to_vec(), status));
     Ok(())
 }

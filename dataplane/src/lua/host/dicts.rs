@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::pack::Packer;
 use crate::exchange::Exchange;
+use crate::lua::charge;
 use crate::lua::shdict::{Dict, DictError, End, Found, Got, Put, Store, ttl_ms};
 use crate::table::Scope;
 
@@ -232,6 +233,10 @@ pub(super) fn flush_expired(ex: &Exchange, dict: i32, max: i32) -> i32 {
 pub(super) fn keys(ex: &mut Exchange, dict: i32, max: i32) -> Option<&[u8]> {
     let dict = ex.worker.dict_slots.get(dict)?;
     let keys = dict.get_keys(usize::try_from(max).unwrap_or_default(), MAX_KEYS_BYTES, now());
+    let size = keys.iter().map(|key| key.len() + 11).sum();
+    if !charge::has_room(ex, size) {
+        return None;
+    }
     let mut packer = Packer::new(&mut ex.lua.scratch, 0);
     for key in keys.iter() {
         packer.push(b"", Some(key));

@@ -5,7 +5,7 @@ use lua_vm::{Outcome, Phase};
 
 use crate::exchange::Exchange;
 use crate::exchange::out::HIGH_WATER;
-use crate::lua::Op;
+use crate::lua::{Op, charge};
 use crate::respond::{self, OutputError};
 
 /// Why output is refused before anything is tried.
@@ -37,7 +37,11 @@ pub(super) fn write(ex: &mut Exchange, data: &[u8]) -> Outcome {
     }
     // What makes a response one without a body is known once its head is queued: the first output is not refused.
     let first = !ex.resp.head_sent;
+    if let Err(text) = charge::output(ex, data.len()) {
+        return Outcome::Raise(text.into());
+    }
     let written = if data.is_empty() { respond::start(ex) } else { respond::write(ex, data) };
+    ex.lua.output.shrink(ex.out.queued());
     match written {
         Err(OutputError::HeaderOnly) if first => Outcome::Ok,
         Err(error) => failed(error),

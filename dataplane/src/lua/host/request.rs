@@ -5,7 +5,7 @@ use http1::{Method, is_token};
 use super::escape;
 use super::pack::Packer;
 use crate::exchange::Exchange;
-use crate::lua::{encoding, vars};
+use crate::lua::{charge, encoding, vars};
 
 /// Methods by nginx's numbers: bits, as `ngx.HTTP_GET` and the like have them.
 const METHODS: [(i32, &str); 15] = [
@@ -53,12 +53,16 @@ pub(super) fn headers(ex: &mut Exchange, max: i32, raw: bool) -> &[u8] {
 
 /// `ngx.req.set_header`, `ngx.req.clear_header`, and with `add` `add_header` of `ngx.req`. Bytes that must not stand in
 /// a field are escaped, as lua-nginx-module does.
-pub(super) fn set_header(ex: &mut Exchange, name: &[u8], value: Option<&[u8]>, add: bool) {
+///
+/// # Errors
+/// The VM has no room for it.
+pub(super) fn set_header(ex: &mut Exchange, name: &[u8], value: Option<&[u8]>, add: bool) -> Result<(), &'static str> {
     let name = escape::header_name(name);
     // Framing is ours: the upstream's is made from the body that is sent, whatever a script says here.
     if name.is_empty() || !is_token(&name) {
-        return;
+        return Ok(());
     }
+    charge::keep(ex, value.map_or(0, |value| name.len() + value.len()))?;
     let headers = &mut ex.req.head.headers;
     match value {
         None | Some(b"") if !add => _ = headers.remove(&name),
@@ -76,6 +80,7 @@ pub(super) fn set_header(ex: &mut Exchange, name: &[u8], value: Option<&[u8]>, a
     if name.eq_ignore_ascii_case(b"host") {
         rename(ex);
     }
+    Ok(())
 }
 
 /// `$host` follows the Host header; the route that was chosen stays.
@@ -100,23 +105,42 @@ pub(super) fn set_uri(ex: &mut Exchange, uri: &[u8], binary: bool) -> Result<(),
             "unsafe byte \"0x{byte:02x}\" in uri \"{shown}\" (maybe you want to set the 'binary' argument?)"
         ));
     }
+    charge::keep(ex, uri.len())?;
     ex.req.path = uri.to_vec();
     ex.req.path_changed = true;
     Ok(())
 }
 
 /// `ngx.req.set_uri_args`: control bytes and spaces are escaped, the rest is taken as it is.
-pub(super) fn set_args(ex: &mut Exchange, args: &[u8]) {
+///
+/// # Errors
+/// The VM has no room for it.
+pub(super) fn set_args(ex: &mut Exchange, args: &[u8]) -> Result<(), &'static str> {
+    // Each byte may become three.
+    charge::keep(ex, 3 * args.len())?;
     ex.req.args = Some(escape::args(args));
     ex.req.args_changed = true;
+    Ok(())
 }
 
 /// The packed arguments of the query string.
-pub(super) fn uri_args(ex: &mut Exchange, max: i32) -> Option<&[u8]> {
-    let args = ex.req.args.take()?;
+///
+/// # Errors
+/// The VM has no room for them.
+pub(super) fn uri_args(ex: &mut Exchange, max: i32) -> Result<Option<&[u8]>, &'static str> {
+    let Some(args) = ex.req.args.take() else { return Ok(None) };
+    if !charge::has_room(ex, packed_size(&args)) {
+        ex.req.args = Some(args);
+        return Err(charge::NO_MEMORY);
+    }
     pack_args(&mut ex.lua.scratch, &args, max);
     ex.req.args = Some(args);
-    Some(&ex.lua.scratch)
+    Ok(Some(&ex.lua.scratch))
+}
+
+/// What arguments may take when they are packed: lengths and padding for each.
+pub(super) fn packed_size(text: &[u8]) -> usize {
+    text.len() + 11 * (1 + memchr::memchr_iter(b'&', text).count())
 }
 
 /// Arguments as `ngx.decode_args` sees them: a key without `=` stands for `true`, an empty key is left out.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::escape;
 use super::pack::Packer;
 use crate::exchange::{Exchange, Out};
+use crate::lua::charge;
 
 /// Fields that have one value: of several the last one stays (lua-nginx-module's builtin handlers).
 const SINGLE: [&[u8]; 11] = [
@@ -20,6 +21,9 @@ const SINGLE: [&[u8]; 11] = [
     b"etag",
     b"content-type",
 ];
+
+/// A reason phrase is cut here: clients show a few words of it at most.
+const REASON_MAX: usize = 512;
 
 /// The most values that a read gives, as in lua-resty-core.
 const MAX_VALUES: i32 = 100;
@@ -69,6 +73,7 @@ pub(super) fn set(ex: &mut Exchange, name: &[u8], value: Option<&[u8]>, add: boo
         super::log::host_error(ex, "attempt to set ngx.header.HEADER after sending out response headers");
         return Ok(());
     }
+    charge::keep(ex, value.map_or(0, |value| name.len() + value.len()))?;
     let name = name_of(ex, name);
     let name = escape::header_name(&name);
     if name.is_empty() {
@@ -165,6 +170,6 @@ pub(super) fn set_status(ex: &mut Exchange, code: i32) {
 /// The reason of `set_status` of `ngx.resp`.
 pub(super) fn set_reason(ex: &mut Exchange, reason: &[u8]) {
     if !ex.resp.head_sent && !reason.is_empty() {
-        ex.resp.reason = Some(escape::header_value(reason).into_owned());
+        ex.resp.reason = Some(escape::header_value(&reason[..reason.len().min(REASON_MAX)]).into_owned());
     }
 }

@@ -8,7 +8,7 @@ use super::report;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
 use crate::lua::vms::{self, Prepared};
-use crate::lua::{Exit, FilterArg};
+use crate::lua::{Exit, FilterArg, charge};
 use crate::table::Step;
 use routing::value::FailurePolicy;
 
@@ -18,12 +18,15 @@ pub struct FilterFailed;
 
 /// Runs one script on the VM's main state. Returns its first result, if that is a number.
 fn call(ex: &mut Exchange, step: &Step, phase: Phase) -> std::result::Result<Option<i64>, ScriptError> {
-    let Prepared { vm, session, chunk, config, meta } = vms::prepare(ex, step)?;
+    let Prepared { vm, session, chunk, config, meta, at } = vms::prepare(ex, step)?;
     let args = [Arg::Handle(&config), Arg::Handle(&meta)];
     // A filter may run inside another script's `say`: what that one does is put back afterwards.
     let outer = (ex.lua.phase.replace(phase), ex.lua.running.replace(step.used.clone()), ex.lua.exit.take());
+    let outer_at = std::mem::replace(&mut ex.lua.at, at);
     let result = vm.timed(|| session.call(ex, phase, &chunk, &args));
+    charge::settle(ex);
     let exit = ex.lua.exit.take();
+    ex.lua.at = outer_at;
     (ex.lua.phase, ex.lua.running, ex.lua.exit) = outer;
     let returned = result?;
     Ok(match exit {
@@ -65,6 +68,7 @@ pub fn header_filter(ex: &mut Exchange) -> std::result::Result<(), FilterFailed>
 pub fn body_filter(ex: &mut Exchange, data: &[u8], last: bool) -> std::result::Result<(Vec<u8>, bool), FilterFailed> {
     let Some(route) = ex.route.clone() else { return Ok((data.to_vec(), last)) };
     let outer = std::mem::take(&mut ex.lua.arg);
+    let mut outer_charge = std::mem::take(&mut ex.lua.arg_charge);
     ex.lua.arg = FilterArg { data: data.to_vec(), eof: last, changed: false };
     let mut failed = false;
     for step in &route.plan.body_filter {
@@ -81,6 +85,15 @@ pub fn body_filter(ex: &mut Exchange, data: &[u8], last: bool) -> std::result::R
         }
     }
     let arg = std::mem::replace(&mut ex.lua.arg, outer);
+    std::mem::swap(&mut ex.lua.arg_charge, &mut outer_charge);
+    if arg.changed && !failed {
+        // From here on it is the queue's, which was charged for what was queued before.
+        let queued = ex.out.queued().saturating_add(arg.data.len());
+        failed = !outer_charge.hand_over(&mut ex.lua.output, queued);
+        if failed {
+            report::out_of_memory(ex);
+        }
+    }
     if failed { Err(FilterFailed) } else { Ok((arg.data, arg.eof)) }
 }
 

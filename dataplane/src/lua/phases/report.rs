@@ -5,6 +5,7 @@ use lua_vm::{Phase, ScriptError};
 use crate::exchange::Exchange;
 use crate::lua::host;
 use crate::table::Step;
+use routing::key::PluginKey;
 
 /// Logs and counts a failure.
 pub(super) fn failed(ex: &Exchange, step: &Step, phase: Phase, error: &ScriptError) {
@@ -17,4 +18,16 @@ pub(super) fn failed(ex: &Exchange, step: &Step, phase: Phase, error: &ScriptErr
     host::failure(ex, &step.used.plugin, &what);
     ex.worker.shared.metrics.script_failed(&step.used.plugin, phase.name(), error.kind.as_str());
     ex.worker.shared.failures.note(&step.used.plugin, phase.name(), error);
+}
+
+/// Logs and counts how a plugin's `init` or `initWorker` failed, once for each VM that is made.
+pub(crate) fn init_failed(ex: &Exchange, plugin: &PluginKey, phase: Phase, error: &ScriptError) {
+    host::failure(ex, plugin, &format!("{} of {plugin} fails, so its scripts do not run: {error}", phase.name()));
+    ex.worker.shared.metrics.script_failed(plugin, phase.name(), error.kind.as_str());
+    ex.worker.shared.failures.note(plugin, phase.name(), error);
+}
+
+/// Logs that what the body filters left does not fit.
+pub(super) fn out_of_memory(ex: &Exchange) {
+    host::error(ex, "failed to run body_filter_by_lua*: not enough memory");
 }

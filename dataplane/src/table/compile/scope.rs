@@ -59,6 +59,8 @@ pub(super) fn compile(
         },
     };
     let regex_match_limit = settings.lua.regex_match_limit;
-    let hash = Hash::of(&(&content, &dicts, &limits, regex_match_limit));
-    Some(ScopeSpec { scope: scope.clone(), hash, modules, dicts, limits, regex_match_limit, init })
+    let regex_cache_entries = settings.lua.regex_cache_max_entries as usize;
+    let hash = Hash::of(&(&content, &dicts, &limits, regex_match_limit, regex_cache_entries));
+    let scope = scope.clone();
+    Some(ScopeSpec { scope, hash, modules, dicts, limits, regex_match_limit, regex_cache_entries, init })
 }
