@@ -13,6 +13,7 @@
 //! - [`publish`]: the table to the data planes of a cluster
 //! - [`status`]: what the objects' statuses and Events say, and who writes them
 //! - [`webhook`]: whether the API server should take an object
+//! - [`cluster`]: the API server as the source of objects
 //! - [`standalone`]: files in, commits out
 //! - [`check`]: everything that is wrong with files
 //! - [`expiry`]: certificates whose time is over or has not come
@@ -21,6 +22,7 @@
 
 pub mod annotations;
 pub mod check;
+pub mod cluster;
 pub mod crd;
 pub mod expiry;
 pub mod explain;

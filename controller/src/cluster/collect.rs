@@ -1,0 +1,625 @@
+//! From the events of all watches to batches.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use kube::core::Request;
+use kube::core::params::GetParams;
+use routing::ObjectName;
+use serde_json::value::RawValue;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
+
+use super::referenced::{Fetch, Referenced};
+use super::resource::{self, Content, Item, Watched};
+use super::source::{Event, Source};
+use super::{Batch, ObjectMetaLite, Reference, Scope, Stats, Why};
+use crate::problem::Problem;
+use crate::store::object::{IngressClass, Secret};
+use crate::store::{Kind, Object, ObjectId, Update};
+
+/// Fetches at a time: more would make the API server queue them itself.
+const FETCHES_MAX: usize = 16;
+/// For one fetch.
+const FETCH_MAX: Duration = Duration::from_secs(30);
+/// A batch waits this long for what its objects name, so that a Secret that is there is not said to be missing.
+const HOLD_MAX: Duration = Duration::from_millis(500);
+/// What is outside of the watched namespaces is read again this often.
+const OUTSIDE_REFRESH: Duration = Duration::from_secs(60);
+/// Between two attempts of a fetch, at the most.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Knows which objects there are, and what of them the next batch has to tell.
+pub(super) struct Collector {
+    client: Client,
+    scope: Scope,
+    sources: Vec<State>,
+    /// Those that wait until it is known what is named.
+    waiting: Vec<Source>,
+    referenced: Referenced,
+    fetches: JoinSet<(ObjectId, u64, Fetched)>,
+    permits: Arc<Semaphore>,
+    tickets: u64,
+    /// When the oldest fetch began for which the next batch waits.
+    held: Option<Instant>,
+    pending: Pending,
+    malformed: HashSet<ObjectId>,
+    started: bool,
+    stats: Arc<Stats>,
+}
+
+/// A watch, as the collector sees it.
+struct State {
+    watched: Watched,
+    listed: bool,
+    /// It may not be read, and the rest goes on without.
+    excused: bool,
+    failing: Option<Why>,
+    /// The objects that there are, and whether a version of each could be read. Of [`Content::Every`] only.
+    names: HashMap<ObjectName, bool>,
+    /// The names of a list that is not complete; of [`Content::Every`] all, else those that are wanted.
+    seen: Option<HashSet<ObjectName>>,
+    /// Of the last change, and of the last that is known to be all there is.
+    version: u64,
+    reached: u64,
+}
+
+/// What the next batch will say.
+#[derive(Default)]
+struct Pending {
+    updates: HashMap<ObjectId, Update>,
+    metas: HashMap<ObjectId, Option<ObjectMetaLite>>,
+    malformed: HashMap<ObjectId, Option<Problem>>,
+    is_due: bool,
+    since: Option<Instant>,
+    events: u64,
+}
+
+/// The answer to a fetch.
+enum Fetched {
+    Found(Box<Item>),
+    Absent,
+    Failed(Why),
+}
+
+impl Collector {
+    pub(super) fn new(
+        client: Client,
+        scope: Scope,
+        watched: Vec<Watched>,
+        streams: bool,
+        stats: Arc<Stats>,
+        events: mpsc::Sender<(usize, Event)>,
+    ) -> Self {
+        let state = |watched: &Watched| State {
+            watched: watched.clone(),
+            listed: false,
+            excused: false,
+            failing: None,
+            names: HashMap::new(),
+            seen: None,
+            version: 0,
+            reached: 0,
+        };
+        let sources = watched.iter().map(state).collect();
+        let source = |(index, watched)| Source {
+            client: client.clone(),
+            index,
+            watched,
+            streams,
+            out: events.clone(),
+        };
+        let (first, waiting): (Vec<_>, Vec<_>) =
+            watched.into_iter().enumerate().map(source).partition(|s| s.watched.content == Content::Every);
+        for source in first {
+            // They end when the collector drops the receiver of their events.
+            tokio::spawn(source.run());
+        }
+        Self {
+            client,
+            scope,
+            sources,
+            waiting,
+            referenced: Referenced::default(),
+            fetches: JoinSet::new(),
+            permits: Arc::new(Semaphore::new(FETCHES_MAX)),
+            tickets: 0,
+            held: None,
+            pending: Pending::default(),
+            malformed: HashSet::new(),
+            started: false,
+            stats,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut events: mpsc::Receiver<(usize, Event)>, out: mpsc::Sender<Batch>) {
+        self.want_default_certificate();
+        loop {
+            let hold = self.hold();
+            let is_due = self.pending.is_due && hold.is_none() && self.is_complete();
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some((index, event)) => self.take(index, event),
+                    None => return,
+                },
+                Some(fetched) = self.fetches.join_next(), if !self.fetches.is_empty() => {
+                    // An aborted fetch is an error here, and nobody wants it.
+                    if let Ok((id, ticket, answer)) = fetched {
+                        self.fetched(&id, ticket, answer);
+                    }
+                },
+                () = tokio::time::sleep(hold.unwrap_or_default()), if hold.is_some() => self.held = None,
+                permit = out.reserve(), if is_due => match permit {
+                    Ok(permit) => permit.send(self.batch()),
+                    Err(_) => return,
+                },
+                () = out.closed() => return,
+            }
+        }
+    }
+
+    /// How long the next batch waits yet for what its objects name.
+    fn hold(&mut self) -> Option<Duration> {
+        let held = self.held?;
+        let rest = HOLD_MAX.checked_sub(held.elapsed());
+        let is_fetching = self.referenced.iter().any(|(_, wanted)| !wanted.answered);
+        if rest.is_none() || !is_fetching {
+            self.held = None;
+            return None;
+        }
+        rest
+    }
+
+    /// Whether everything has been listed and asked for once.
+    fn is_complete(&mut self) -> bool {
+        if !self.started {
+            self.started =
+                self.sources.iter().all(State::is_settled) && self.referenced.iter().all(|(_, w)| w.answered);
+            let waits = self.sources.iter().filter(|s| !s.is_settled()).map(|s| match &s.failing {
+                Some(why) => format!("{}: {why}", s.watched.name),
+                None => s.watched.name.clone(),
+            });
+            self.stats.set_waits(waits.collect());
+        }
+        self.started
+    }
+
+    fn batch(&mut self) -> Batch {
+        let pending = std::mem::take(&mut self.pending);
+        let versions = |of: fn(&State) -> u64| {
+            let known = self.sources.iter().filter(|s| of(s) > 0);
+            known.map(|s| (s.watched.name.clone(), of(s).to_string())).collect::<BTreeMap<_, _>>()
+        };
+        Batch {
+            updates: pending.updates.into_values().collect(),
+            versions: versions(|s| s.version),
+            reached: versions(|s| s.reached),
+            metas: pending.metas.into_iter().collect(),
+            malformed: pending.malformed.into_iter().collect(),
+            since: pending.since,
+            events: pending.events,
+        }
+    }
+
+    fn take(&mut self, index: usize, event: Event) {
+        let is_object = matches!(event, Event::Seen(_) | Event::Gone(_));
+        if is_object {
+            self.pending.events += 1;
+            self.stats.event();
+        }
+        let content = self.sources[index].watched.content;
+        match event {
+            Event::Restart => self.sources[index].seen = Some(HashSet::new()),
+            Event::Seen(item) => {
+                self.sources[index].advance(&item.meta.resource_version);
+                match content {
+                    Content::Every => self.seen(index, *item),
+                    Content::Referenced | Content::Metadata => self.seen_named(index, *item),
+                }
+            }
+            Event::Gone(item) => {
+                self.sources[index].advance(&item.meta.resource_version);
+                match content {
+                    Content::Every => self.gone(index, item.name),
+                    Content::Referenced | Content::Metadata => self.gone_named(index, item.name),
+                }
+            }
+            Event::Listed(version) => self.listed(index, &version),
+            Event::Reached(version) => {
+                self.sources[index].reach(&version);
+                self.pending.is_due = true;
+            }
+            Event::Failed(why) => self.failed(index, why),
+            Event::Resumed => self.works(index),
+        }
+    }
+
+    fn seen(&mut self, index: usize, item: Item) {
+        let state = &mut self.sources[index];
+        let id = ObjectId::new(state.watched.kind, item.name.clone());
+        if let Some(seen) = &mut state.seen {
+            seen.insert(item.name.clone());
+        }
+        match item.object {
+            Some(Ok(object)) => {
+                state.names.insert(item.name, true);
+                self.well_formed(&id);
+                self.name(&id, super::references(&object));
+                self.push(id.clone(), Update::Apply(object));
+            }
+            Some(Err(message)) => {
+                let has_good = *state.names.entry(item.name).or_insert(false);
+                self.malformed(&id, &message);
+                if !has_good {
+                    self.push(id.clone(), Update::Unknown(id.clone()));
+                }
+            }
+            None => return,
+        }
+        if has_status(id.kind) {
+            self.pending.metas.insert(id, Some(item.meta));
+        }
+    }
+
+    fn gone(&mut self, index: usize, name: ObjectName) {
+        let state = &mut self.sources[index];
+        state.names.remove(&name);
+        let id = ObjectId::new(state.watched.kind, name);
+        self.well_formed(&id);
+        self.name(&id, Vec::new());
+        if has_status(id.kind) {
+            self.pending.metas.insert(id.clone(), None);
+        }
+        self.push(id.clone(), Update::Delete(id));
+    }
+
+    fn seen_named(&mut self, index: usize, item: Item) {
+        let state = &mut self.sources[index];
+        let (kind, content) = (state.watched.kind, state.watched.content);
+        let id = ObjectId::new(kind, item.name.clone());
+        let Some(wanted) = self.referenced.get_mut(&id) else { return };
+        if let Some(seen) = &mut state.seen {
+            seen.insert(item.name.clone());
+        }
+        let version = number(&item.meta.resource_version);
+        wanted.hint = wanted.hint.max(version);
+        if wanted.version >= version {
+            return;
+        }
+        match item.object {
+            Some(object) => {
+                wanted.source = Some(index);
+                self.know(&id, version, object);
+            }
+            None if content == Content::Metadata && kind == Kind::Secret && !item.lua_readable => {
+                wanted.source = None;
+                match wanted.needs_data() {
+                    true => self.fetch(&id, Duration::ZERO),
+                    false => self.know(&id, version, Ok(closed_secret(item.name))),
+                }
+            }
+            None => {
+                wanted.source = None;
+                self.fetch(&id, Duration::ZERO);
+            }
+        }
+    }
+
+    /// A watch of a part has an object no more: it is gone, or in another part now. To ask is to know.
+    fn gone_named(&mut self, index: usize, name: ObjectName) {
+        let id = ObjectId::new(self.sources[index].watched.kind, name);
+        match self.referenced.get_mut(&id) {
+            // Another watch has it already.
+            Some(wanted) if wanted.source.is_some_and(|source| source != index) => {}
+            Some(wanted) => {
+                wanted.source = None;
+                self.fetch(&id, Duration::ZERO);
+            }
+            None => {}
+        }
+    }
+
+    fn listed(&mut self, index: usize, version: &str) {
+        self.works(index);
+        let state = &mut self.sources[index];
+        state.listed = true;
+        state.excused = false;
+        state.reach(version);
+        self.pending.is_due = true;
+        let seen = state.seen.take().unwrap_or_default();
+        match state.watched.content {
+            Content::Every => {
+                let gone: Vec<_> = state.names.keys().filter(|name| !seen.contains(*name)).cloned().collect();
+                gone.into_iter().for_each(|name| self.gone(index, name));
+            }
+            Content::Referenced | Content::Metadata => self.ask_for_unseen(index, &seen),
+        }
+        debug!(watch = self.sources[index].watched.name, version, "listed");
+        self.go_on();
+    }
+
+    /// After a new list: what the watch had told and the list has not.
+    fn ask_for_unseen(&mut self, index: usize, seen: &HashSet<ObjectName>) {
+        let Watched { kind, content, ref path, .. } = self.sources[index].watched;
+        let is_of_watch = |id: &ObjectId| {
+            id.kind == kind && [resource::path(kind, None), resource::path(kind, Some(&id.name.namespace))].contains(path)
+        };
+        let unseen = self.referenced.iter().filter(|(id, wanted)| {
+            let is_told = match content {
+                Content::Metadata => wanted.source.is_none() && wanted.version > 0,
+                _ => wanted.source == Some(index),
+            };
+            is_told && is_of_watch(id) && !seen.contains(&id.name)
+        });
+        let unseen: Vec<ObjectId> = unseen.map(|(id, _)| id.clone()).collect();
+        for id in unseen {
+            if let Some(wanted) = self.referenced.get_mut(&id) {
+                wanted.source = None;
+            }
+            self.fetch(&id, Duration::ZERO);
+        }
+    }
+
+    /// Starts what waited for what has been listed now.
+    fn go_on(&mut self) {
+        let is_first_done = self.sources.iter().all(|s| s.watched.content != Content::Every || s.is_settled());
+        if is_first_done {
+            for source in std::mem::take(&mut self.waiting) {
+                tokio::spawn(source.run());
+            }
+        }
+        if self.is_all_listed() {
+            let unknown = self.referenced.iter().filter(|(_, w)| !w.answered && w.fetch.is_none());
+            let unknown: Vec<_> = unknown.map(|(id, _)| id.clone()).collect();
+            unknown.iter().for_each(|id| self.fetch(id, Duration::ZERO));
+        }
+    }
+
+    fn is_all_listed(&self) -> bool {
+        self.sources.iter().all(State::is_settled)
+    }
+
+    fn failed(&mut self, index: usize, why: Why) {
+        self.stats.failure(matches!(why, Why::Gone | Why::FromTheFuture));
+        let state = &mut self.sources[index];
+        let is_news = state.failing.as_ref().is_none_or(|told| std::mem::discriminant(told) != std::mem::discriminant(&why));
+        let name = &state.watched.name;
+        let is_excused = state.watched.optional && !state.listed && matches!(why, Why::Forbidden(_));
+        match (&why, is_news) {
+            (_, false) => debug!(watch = name, "{why}"),
+            (Why::Gone | Why::FromTheFuture, _) => info!(watch = name, "{why}"),
+            (Why::Forbidden(_), _) if is_excused => info!(watch = name, "{why}; going on without"),
+            (Why::NotInstalled, _) => {
+                error!(watch = name, "{why}; install the definitions with `moongate crds --apply`. Nothing is served anew before");
+            }
+            (Why::Forbidden(_), _) => error!(watch = name, "{why}; grant the controller's ServiceAccount list and watch"),
+            _ => warn!(watch = name, "{why}; trying again"),
+        }
+        state.failing = Some(why);
+        if is_excused && !state.excused {
+            state.excused = true;
+            self.excuse(index);
+        }
+    }
+
+    /// Without the right to read a kind, the rest goes on.
+    fn excuse(&mut self, index: usize) {
+        if self.sources[index].watched.kind == Kind::IngressClass
+            && let Some((name, controller)) = self.scope.fallback_class.clone()
+        {
+            self.sources[index].names.insert(ObjectName::cluster(&name), true);
+            let class = IngressClass { name, controller, is_default: false, parameters: None };
+            let object = Object::IngressClass(Arc::new(class));
+            self.push(object.id(), Update::Apply(object));
+        }
+        self.pending.is_due = true;
+        self.go_on();
+    }
+
+    fn works(&mut self, index: usize) {
+        let state = &mut self.sources[index];
+        if state.failing.take().is_some_and(|why| why != Why::Gone) {
+            info!(watch = state.watched.name, "works again");
+        }
+    }
+}
+
+/// What is read by name.
+impl Collector {
+    fn want_default_certificate(&mut self) {
+        let Some(name) = self.scope.default_certificate.clone() else { return };
+        let id = ObjectId::new(Kind::Secret, name);
+        // Whoever names it has a name that no object can have.
+        self.name(&ObjectId::new(Kind::MoongateConfig, ObjectName::cluster("")), vec![Reference { id, data: true }]);
+    }
+
+    /// Takes what an object names.
+    fn name(&mut self, by: &ObjectId, references: Vec<Reference>) {
+        let (new, gone) = self.referenced.name(by, references);
+        for id in gone {
+            self.well_formed(&id);
+            self.push(id.clone(), Update::Delete(id));
+        }
+        for id in new {
+            if self.is_all_listed() {
+                self.fetch(&id, Duration::ZERO);
+            }
+            if self.started {
+                self.held.get_or_insert_with(Instant::now);
+            }
+            // Until it is known.
+            self.push(id.clone(), Update::Unknown(id));
+        }
+    }
+
+    /// Something is known of a named object.
+    fn know(&mut self, id: &ObjectId, version: u64, object: Result<Object, String>) {
+        let Some(wanted) = self.referenced.get_mut(id) else { return };
+        let has_good = wanted.version > 0 && !self.malformed.contains(id);
+        wanted.fetch = None;
+        wanted.failures = 0;
+        wanted.version = version;
+        wanted.answered = true;
+        let needs_data = wanted.needs_data();
+        match object {
+            Ok(object) => {
+                self.well_formed(id);
+                self.push(id.clone(), Update::Apply(without_needless_data(object, needs_data)));
+            }
+            Err(message) => {
+                self.malformed(id, &message);
+                if !has_good {
+                    self.push(id.clone(), Update::Unknown(id.clone()));
+                }
+            }
+        }
+    }
+
+    fn fetch(&mut self, id: &ObjectId, delay: Duration) {
+        self.tickets += 1;
+        let (client, permits, ticket) = (self.client.clone(), self.permits.clone(), self.tickets);
+        let asked = id.clone();
+        let Some(wanted) = self.referenced.get_mut(id) else { return };
+        let task = self.fetches.spawn(async move {
+            tokio::time::sleep(delay).await;
+            // Never closed.
+            let _permit = permits.acquire_owned().await;
+            let answer = fetch(&client, &asked).await;
+            (asked, ticket, answer)
+        });
+        self.stats.fetch();
+        wanted.fetch = Some(Fetch { ticket, task });
+    }
+
+    fn fetched(&mut self, id: &ObjectId, ticket: u64, answer: Fetched) {
+        let Some(wanted) = self.referenced.get_mut(id) else { return };
+        if wanted.fetch.as_ref().is_none_or(|fetch| fetch.ticket != ticket) {
+            return;
+        }
+        wanted.fetch = None;
+        match answer {
+            Fetched::Found(item) => {
+                let version = number(&item.meta.resource_version);
+                let is_old = version < wanted.hint;
+                self.know(id, version, item.object.unwrap_or_else(|| Err("has no content".into())));
+                if is_old {
+                    // It changed while it was on its way.
+                    self.fetch(id, Duration::from_millis(50));
+                } else if self.is_outside(id) {
+                    self.fetch(id, OUTSIDE_REFRESH);
+                }
+            }
+            Fetched::Absent => {
+                (wanted.version, wanted.answered, wanted.failures) = (0, true, 0);
+                self.well_formed(id);
+                self.push(id.clone(), Update::Delete(id.clone()));
+                if self.is_outside(id) {
+                    self.fetch(id, OUTSIDE_REFRESH);
+                }
+            }
+            Fetched::Failed(why) => {
+                wanted.answered = true;
+                wanted.failures += 1;
+                let pause = (Duration::from_millis(200) * (1 << wanted.failures.min(8))).min(RETRY_MAX);
+                if wanted.failures == 1 {
+                    warn!("cannot read {}: {why}; trying again, what was known of it stays", id.reference());
+                }
+                self.push(id.clone(), Update::Unknown(id.clone()));
+                self.fetch(id, pause);
+            }
+        }
+    }
+
+    /// No watch tells of it.
+    fn is_outside(&self, id: &ObjectId) -> bool {
+        !self.scope.namespaces.is_empty() && !self.scope.namespaces.contains(&id.name.namespace)
+    }
+
+    fn push(&mut self, id: ObjectId, update: Update) {
+        self.pending.since.get_or_insert_with(Instant::now);
+        self.pending.is_due = true;
+        self.pending.updates.insert(id, update);
+    }
+
+    fn malformed(&mut self, id: &ObjectId, message: &str) {
+        self.malformed.insert(id.clone());
+        let message = format!("{message}; what it was before goes on being used");
+        let problem = Problem::error(id.reference(), "", "Malformed", message);
+        self.pending.is_due = true;
+        self.pending.malformed.insert(id.clone(), Some(problem));
+    }
+
+    fn well_formed(&mut self, id: &ObjectId) {
+        if self.malformed.remove(id) {
+            self.pending.malformed.insert(id.clone(), None);
+        }
+    }
+}
+
+impl State {
+    fn is_settled(&self) -> bool {
+        self.listed || self.excused
+    }
+
+    fn advance(&mut self, version: &str) {
+        self.version = self.version.max(number(version));
+        if self.listed {
+            self.reached = self.reached.max(self.version);
+        }
+    }
+
+    fn reach(&mut self, version: &str) {
+        self.reached = number(version).max(self.version);
+    }
+}
+
+/// Resource versions of one kind grow (since Kubernetes 1.35 that is promised, and it was always so).
+fn number(version: &str) -> u64 {
+    version.parse().unwrap_or(0)
+}
+
+/// A Secret of which nothing may be known but that it is there.
+fn closed_secret(name: ObjectName) -> Object {
+    Object::Secret(Arc::new(Secret { name, data: BTreeMap::new(), lua_readable: false, certificate: Default::default() }))
+}
+
+/// What Lua may not read and nothing else needs is not kept.
+fn without_needless_data(object: Object, needs_data: bool) -> Object {
+    match object {
+        Object::Secret(secret) if !needs_data && !secret.lua_readable => closed_secret(secret.name.clone()),
+        other => other,
+    }
+}
+
+async fn fetch(client: &Client, id: &ObjectId) -> Fetched {
+    let path = resource::path(id.kind, Some(&id.name.namespace));
+    let request = match Request::new(path).get(&id.name.name, &GetParams::default()) {
+        Ok(request) => request,
+        // A name that no object can have.
+        Err(_) => return Fetched::Absent,
+    };
+    let answer = match tokio::time::timeout(FETCH_MAX, client.request_text(request)).await {
+        Ok(answer) => answer.map_err(Why::from),
+        Err(_) => Err(Why::Silent),
+    };
+    let text = match answer {
+        Ok(text) => text,
+        Err(Why::NotInstalled) => return Fetched::Absent,
+        Err(why) => return Fetched::Failed(why),
+    };
+    let item = RawValue::from_string(text)
+        .map_err(|_| Why::Protocol("it is not JSON".into()))
+        .and_then(|raw| resource::decode(id.kind, Content::Every, &raw));
+    match item {
+        Ok(item) => Fetched::Found(Box::new(item)),
+        Err(why) => Fetched::Failed(why),
+    }
+}
+
+/// The kinds of which statuses and Events may be written.
+fn has_status(kind: Kind) -> bool {
+    kind == Kind::Ingress || kind == Kind::IngressClass || kind.is_ours()
+}
