@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod controller;
+
+pub(crate) use controller::Controller;
+
 /// A Kubernetes ingress controller that runs OpenResty-style Lua on every request.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
@@ -23,10 +27,12 @@ pub(crate) enum Command {
     Check(Files),
     /// Tell what happens to a request: which route and why, which plugins in which order, which upstream
     Explain(Explain),
+    /// Watch a Kubernetes API server, and push the routing table to data planes
+    Controller(Box<Controller>),
     /// Print the CustomResourceDefinitions, for `kubectl apply -f -`
-    Crds,
     /// Send a request until its status is the expected one: for `helm test`, and within the image, which has no curl
     Probe(Probe),
+    Crds(Crds),
 }
 
 #[derive(Args)]
@@ -116,6 +122,13 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
+}
+
+#[derive(Args)]
+pub(crate) struct Crds {
+    /// Apply them to the API server instead, and wait until it serves them
+    #[arg(long)]
+    pub(crate) apply: bool,
 }
 
 #[derive(Args)]

@@ -3,6 +3,7 @@
 
 mod check;
 mod cli;
+mod controller;
 mod crds;
 mod dataplane;
 mod ending;
@@ -27,8 +28,9 @@ fn main() -> ExitCode {
         cli::Command::Dataplane(options) => dataplane::run(&options),
         cli::Command::Check(options) => check::check(&options),
         cli::Command::Explain(options) => explain::explain(&options),
-        cli::Command::Crds => crds::print(),
         cli::Command::Probe(options) => probe::run(&options),
+        cli::Command::Controller(options) => controller::run(*options),
+        cli::Command::Crds(options) => crds::run(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("moongate: {error:#}");

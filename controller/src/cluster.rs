@@ -6,8 +6,8 @@
 //! are in the store.
 
 mod collect;
-mod references;
 mod referenced;
+mod references;
 mod resource;
 mod source;
 mod stats;
@@ -104,6 +104,14 @@ impl Why {
     fn is_denied(&self) -> bool {
         matches!(self, Self::Forbidden(_) | Self::NotInstalled)
     }
+}
+
+/// A client for the API server of the pod's ServiceAccount, or else of the kubeconfig.
+pub async fn client() -> Result<Client, kube::Error> {
+    let mut config = kube::Config::infer().await.map_err(kube::Error::InferConfig)?;
+    // Watches have time-outs of their own; a server that does not even answer a connection has none.
+    config.connect_timeout = Some(Duration::from_secs(10));
+    Client::try_from(config)
 }
 
 /// Watches, for as long as `out` has a receiver. The first batch comes when every kind has been listed and every object

@@ -8,6 +8,7 @@
 #![expect(unreachable_pub, reason = "KubeSchema copies each struct, `pub` and all, into a function's body")]
 #![expect(clippy::duplicated_attributes, reason = "each of a kind's `printcolumn` has a type and a path")]
 
+pub mod apply;
 pub mod binding;
 pub mod check;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod reference;
 pub mod selector;
 pub mod status;
 
+pub use apply::{Unapplied, apply};
 pub use binding::{
     ClusterLuaPluginBinding, ClusterLuaPluginBindingSpec, ClusterPluginRef, ClusterTargetKind, ClusterTargetRef,
     LuaPluginBinding, LuaPluginBindingSpec, PluginRef, PluginRefKind, SecretRef, TargetKind, TargetRef,

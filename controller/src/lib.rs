@@ -14,6 +14,10 @@
 //! - [`status`]: what the objects' statuses and Events say, and who writes them
 //! - [`webhook`]: whether the API server should take an object
 //! - [`cluster`]: the API server as the source of objects
+//! - [`certs`]: the certificates of the push and of the webhook
+//! - [`authenticate`]: who a data plane is, by its token
+//! - [`lead`]: who leads, by a Lease
+//! - [`run`]: all of it as one process
 //! - [`standalone`]: files in, commits out
 //! - [`check`]: everything that is wrong with files
 //! - [`expiry`]: certificates whose time is over or has not come
@@ -21,6 +25,8 @@
 #![forbid(unsafe_code)]
 
 pub mod annotations;
+pub mod authenticate;
+pub mod certs;
 pub mod check;
 pub mod cluster;
 pub mod crd;
@@ -28,10 +34,12 @@ pub mod expiry;
 pub mod explain;
 pub mod files;
 mod layered;
+pub mod lead;
 pub mod lua_syntax;
 pub mod problem;
 pub mod publish;
 pub mod reader;
+pub mod run;
 pub mod schema;
 pub mod standalone;
 pub mod status;

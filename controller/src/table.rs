@@ -156,6 +156,21 @@ impl<'l> Layered<'l> {
         })
     }
 
+    /// How many keys have a value.
+    pub fn len(&self) -> usize {
+        self.nodes.iter().filter(|(_, node)| node.value.is_some()).count()
+    }
+
+    /// Whether no key has one: only before the first change.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many objects have a problem.
+    pub fn problem_count(&self) -> usize {
+        self.problems.count()
+    }
+
     /// The problems of all objects.
     pub fn problems(&self) -> Vec<Problem> {
         self.problems.all()

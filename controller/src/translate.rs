@@ -17,8 +17,9 @@ mod route;
 mod settings;
 mod upstream;
 
-use routing::{Key, Value};
+use routing::{Key, ObjectName, Value};
 
+use crate::crd::Selector;
 use crate::reader::{Goal, Input, Outcome, Reader};
 
 /// What IngressClasses of ours say in `spec.controller`, unless the release says otherwise.
@@ -29,12 +30,18 @@ pub const DEFAULT_NAME: &str = "moongate";
 /// What the release sets: command line, not objects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// `--controller-name`: what IngressClasses of ours say in `spec.controller`.
+    /// `--controller-class`: what IngressClasses of ours say in `spec.controller`.
     pub controller: String,
     /// `--watch-ingress-without-class`: Ingresses that name no class are ours, also when no class is the default.
     pub watch_without_class: bool,
     /// A class that is ours without an IngressClass object: in standalone mode, where nothing installs one.
     pub implicit_class: Option<String>,
+    /// `--ingress-class`: the class that the old annotation may name without there being an IngressClass.
+    pub annotation_class: Option<String>,
+    /// `--namespace-selector`: Ingresses of other namespaces are not ours, and neither are their plugins.
+    pub namespace_selector: Option<Selector>,
+    /// `--default-ssl-certificate`: for hosts without one, unless the MoongateConfig names another.
+    pub default_certificate: Option<ObjectName>,
     /// `--config`: the MoongateConfig that holds for the whole table.
     pub config: String,
 }
@@ -45,6 +52,9 @@ impl Default for Options {
             controller: CONTROLLER.into(),
             watch_without_class: false,
             implicit_class: None,
+            annotation_class: None,
+            namespace_selector: None,
+            default_certificate: None,
             config: DEFAULT_NAME.into(),
         }
     }

@@ -105,13 +105,7 @@ impl Collector {
             reached: 0,
         };
         let sources = watched.iter().map(state).collect();
-        let source = |(index, watched)| Source {
-            client: client.clone(),
-            index,
-            watched,
-            streams,
-            out: events.clone(),
-        };
+        let source = |(index, watched)| Source { client: client.clone(), index, watched, streams, out: events.clone() };
         let (first, waiting): (Vec<_>, Vec<_>) =
             watched.into_iter().enumerate().map(source).partition(|s| s.watched.content == Content::Every);
         for source in first {
@@ -137,6 +131,7 @@ impl Collector {
 
     pub(super) async fn run(mut self, mut events: mpsc::Receiver<(usize, Event)>, out: mpsc::Sender<Batch>) {
         self.want_default_certificate();
+        self.tell_waits();
         loop {
             let hold = self.hold();
             let is_due = self.pending.is_due && hold.is_none() && self.is_complete();
@@ -176,13 +171,7 @@ impl Collector {
     /// Whether everything has been listed and asked for once.
     fn is_complete(&mut self) -> bool {
         if !self.started {
-            self.started =
-                self.sources.iter().all(State::is_settled) && self.referenced.iter().all(|(_, w)| w.answered);
-            let waits = self.sources.iter().filter(|s| !s.is_settled()).map(|s| match &s.failing {
-                Some(why) => format!("{}: {why}", s.watched.name),
-                None => s.watched.name.clone(),
-            });
-            self.stats.set_waits(waits.collect());
+            self.started = self.is_all_listed() && self.referenced.iter().all(|(_, wanted)| wanted.answered);
         }
         self.started
     }
@@ -345,7 +334,8 @@ impl Collector {
     fn ask_for_unseen(&mut self, index: usize, seen: &HashSet<ObjectName>) {
         let Watched { kind, content, ref path, .. } = self.sources[index].watched;
         let is_of_watch = |id: &ObjectId| {
-            id.kind == kind && [resource::path(kind, None), resource::path(kind, Some(&id.name.namespace))].contains(path)
+            id.kind == kind
+                && [resource::path(kind, None), resource::path(kind, Some(&id.name.namespace))].contains(path)
         };
         let unseen = self.referenced.iter().filter(|(id, wanted)| {
             let is_told = match content {
@@ -365,6 +355,7 @@ impl Collector {
 
     /// Starts what waited for what has been listed now.
     fn go_on(&mut self) {
+        self.tell_waits();
         let is_first_done = self.sources.iter().all(|s| s.watched.content != Content::Every || s.is_settled());
         if is_first_done {
             for source in std::mem::take(&mut self.waiting) {
@@ -378,6 +369,15 @@ impl Collector {
         }
     }
 
+    /// Says what is waited for, for those who ask whether we are ready.
+    fn tell_waits(&self) {
+        let waits = self.sources.iter().filter(|s| !s.is_settled()).map(|s| match &s.failing {
+            Some(why) => format!("{}: {why}", s.watched.name),
+            None => s.watched.name.clone(),
+        });
+        self.stats.set_waits(waits.collect());
+    }
+
     fn is_all_listed(&self) -> bool {
         self.sources.iter().all(State::is_settled)
     }
@@ -385,7 +385,8 @@ impl Collector {
     fn failed(&mut self, index: usize, why: Why) {
         self.stats.failure(matches!(why, Why::Gone | Why::FromTheFuture));
         let state = &mut self.sources[index];
-        let is_news = state.failing.as_ref().is_none_or(|told| std::mem::discriminant(told) != std::mem::discriminant(&why));
+        let is_news =
+            state.failing.as_ref().is_none_or(|told| std::mem::discriminant(told) != std::mem::discriminant(&why));
         let name = &state.watched.name;
         let is_excused = state.watched.optional && !state.listed && matches!(why, Why::Forbidden(_));
         match (&why, is_news) {
@@ -393,9 +394,14 @@ impl Collector {
             (Why::Gone | Why::FromTheFuture, _) => info!(watch = name, "{why}"),
             (Why::Forbidden(_), _) if is_excused => info!(watch = name, "{why}; going on without"),
             (Why::NotInstalled, _) => {
-                error!(watch = name, "{why}; install the definitions with `moongate crds --apply`. Nothing is served anew before");
+                error!(
+                    watch = name,
+                    "{why}; install the definitions with `moongate crds --apply`. Nothing is served anew before"
+                );
             }
-            (Why::Forbidden(_), _) => error!(watch = name, "{why}; grant the controller's ServiceAccount list and watch"),
+            (Why::Forbidden(_), _) => {
+                error!(watch = name, "{why}; grant the controller's ServiceAccount list and watch")
+            }
             _ => warn!(watch = name, "{why}; trying again"),
         }
         state.failing = Some(why);
@@ -403,6 +409,7 @@ impl Collector {
             state.excused = true;
             self.excuse(index);
         }
+        self.tell_waits();
     }
 
     /// Without the right to read a kind, the rest goes on.
@@ -583,7 +590,12 @@ fn number(version: &str) -> u64 {
 
 /// A Secret of which nothing may be known but that it is there.
 fn closed_secret(name: ObjectName) -> Object {
-    Object::Secret(Arc::new(Secret { name, data: BTreeMap::new(), lua_readable: false, certificate: Default::default() }))
+    Object::Secret(Arc::new(Secret {
+        name,
+        data: BTreeMap::new(),
+        lua_readable: false,
+        certificate: Default::default(),
+    }))
 }
 
 /// What Lua may not read and nothing else needs is not kept.

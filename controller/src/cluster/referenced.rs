@@ -85,10 +85,6 @@ impl Referenced {
         (new, gone)
     }
 
-    pub(super) fn get(&self, id: &ObjectId) -> Option<&Wanted> {
-        self.wanted.get(id)
-    }
-
     pub(super) fn get_mut(&mut self, id: &ObjectId) -> Option<&mut Wanted> {
         self.wanted.get_mut(id)
     }

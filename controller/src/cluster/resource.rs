@@ -189,9 +189,7 @@ pub(super) fn object(kind: Kind, raw: &RawValue) -> Result<Object, String> {
         Kind::LuaPlugin => ours::<crd::LuaPlugin>(raw, convert::lua_plugin),
         Kind::ClusterLuaPlugin => ours::<crd::ClusterLuaPlugin>(raw, convert::cluster_lua_plugin),
         Kind::LuaPluginBinding => ours::<crd::LuaPluginBinding>(raw, convert::lua_plugin_binding),
-        Kind::ClusterLuaPluginBinding => {
-            ours::<crd::ClusterLuaPluginBinding>(raw, convert::cluster_lua_plugin_binding)
-        }
+        Kind::ClusterLuaPluginBinding => ours::<crd::ClusterLuaPluginBinding>(raw, convert::cluster_lua_plugin_binding),
         Kind::MoongateConfig => ours::<crd::MoongateConfig>(raw, convert::moongate_config),
     }
 }

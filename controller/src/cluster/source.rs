@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use kube::Client;
 use kube::core::params::{ListParams, WatchParams};
-use kube::core::{Request, WatchEvent};
+use kube::core::{Request, Status, WatchEvent};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -182,6 +182,9 @@ impl Source {
                     self.tell(Event::Reached(mark.metadata.resource_version)).await?;
                 }
                 WatchEvent::Bookmark(_) => {}
+                WatchEvent::Error(status) if place.version.is_none() && cannot_stream(&status) => {
+                    return Err(Why::NotStreamed);
+                }
                 WatchEvent::Error(status) => return Err(Why::from(kube::Error::Api(status))),
             }
         }
@@ -212,7 +215,7 @@ impl Source {
         let events = timeout(RESPONSE_MAX, self.client.request_events(request)).await.map_err(|_| Why::Silent)?;
         match events {
             Ok(events) => Ok(events),
-            Err(kube::Error::Api(status)) if is_list && matches!(status.code, 400 | 422) => Err(Why::NotStreamed),
+            Err(kube::Error::Api(status)) if is_list && cannot_stream(&status) => Err(Why::NotStreamed),
             Err(e) => Err(e.into()),
         }
     }
@@ -273,6 +276,11 @@ struct PageMeta {
     resource_version: String,
     #[serde(rename = "continue")]
     next: Option<String>,
+}
+
+/// Whether the server has no streamed lists: 422 where the feature is off, 500 with an etcd that is too old for it.
+fn cannot_stream(status: &Status) -> bool {
+    matches!(status.code, 400 | 422 | 500 | 501)
 }
 
 fn kind_of(e: &serde_json::Error) -> &'static str {

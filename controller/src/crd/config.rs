@@ -50,6 +50,20 @@ pub struct MoongateConfigSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub host_grants: Vec<HostGrant>,
+    /// For moving from another ingress controller while both run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationConfig>,
+}
+
+/// For moving from another ingress controller while both run.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationConfig {
+    /// Classes that are served by their name too, whatever controller their IngressClass names and also without one,
+    /// such as `nginx`. The status of their Ingresses stays the other controller's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    pub ingress_classes: Vec<String>,
 }
 
 /// Who may add to a host.

@@ -60,6 +60,68 @@ impl Selector {
     }
 }
 
+/// As `kubectl -l` takes it: `a=b,c!=d,e in (f, g),h notin (i),j,!k`.
+impl std::str::FromStr for Selector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut selector = Self::default();
+        for part in parts(text)? {
+            selector.match_expressions.push(requirement(part)?);
+        }
+        Ok(selector)
+    }
+}
+
+/// Separated by commas that are not in parentheses.
+fn parts(text: &str) -> Result<Vec<&str>, String> {
+    let (mut parts, mut begin, mut is_in) = (Vec::new(), 0, false);
+    for (at, c) in text.char_indices() {
+        match (c, is_in) {
+            ('(', false) => is_in = true,
+            (')', true) => is_in = false,
+            ('(' | ')', _) => return Err(format!("{text:?} has a parenthesis where none can be")),
+            (',', false) => {
+                parts.push(text[begin..at].trim());
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    if is_in {
+        return Err(format!("{text:?} has a parenthesis that is not closed"));
+    }
+    parts.push(text[begin..].trim());
+    Ok(parts)
+}
+
+fn requirement(text: &str) -> Result<Requirement, String> {
+    let (key, operator, values) = if let Some((key, value)) = text.split_once("!=") {
+        (key, Operator::NotIn, vec![value])
+    } else if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+        (key, Operator::In, vec![value])
+    } else if let Some((head, list)) = text.split_once('(') {
+        let list = list.strip_suffix(')').ok_or_else(|| format!("{text:?} goes on after its parenthesis"))?;
+        let operator = match head.split_whitespace().nth(1) {
+            Some("in") => Operator::In,
+            Some("notin") => Operator::NotIn,
+            _ => return Err(format!("{text:?} has neither `in` nor `notin` before its values")),
+        };
+        (head.split_whitespace().next().unwrap_or_default(), operator, list.split(',').collect())
+    } else if let Some(key) = text.strip_prefix('!') {
+        (key, Operator::DoesNotExist, Vec::new())
+    } else {
+        (text, Operator::Exists, Vec::new())
+    };
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
+    let key = key.trim();
+    let values: Vec<String> = values.into_iter().map(|value| value.trim().to_owned()).collect();
+    if key.is_empty() || !key.bytes().all(is_word) || !values.iter().all(|value| value.bytes().all(is_word)) {
+        return Err(format!("{text:?} is no requirement on a label, such as team=shop or `tier in (gold, silver)`"));
+    }
+    Ok(Requirement { key: key.into(), operator, values })
+}
+
 impl Requirement {
     fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
@@ -105,5 +167,24 @@ mod tests {
         check(r#"{"matchExpressions": [{"key": "tier", "operator": "Exists"}]}"#, true);
         check(r#"{"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}"#, false);
         check(r#"{"matchLabels": {"team": "shop"}, "matchExpressions": [{"key": "x", "operator": "Exists"}]}"#, false);
+    }
+
+    #[test]
+    fn a_selector_is_written_as_for_kubectl() {
+        let labels: BTreeMap<_, _> = [("team", "shop"), ("a/tier", "gold")].map(|(k, v)| (k.into(), v.into())).into();
+        let check = |text: &str, matches: bool| {
+            let parsed: Selector = text.parse().unwrap();
+            assert_eq!(parsed.matches(&labels), matches, "{text}");
+        };
+        check("team=shop", true);
+        check("team==shop,a/tier!=silver", true);
+        check("team = other", false);
+        check("a/tier in (gold, silver),team", true);
+        check("a/tier notin (gold)", false);
+        check("!team", false);
+        check("!absent, absent!=x", true);
+        for bad in ["", "a,,b", "a in b", "a in (b", "a (b)", "a=b c", "in (a)", "a in (b) c", "a=(b)"] {
+            assert!(bad.parse::<Selector>().is_err(), "{bad}");
+        }
     }
 }

@@ -46,6 +46,11 @@ impl<'l> Problems<'l> {
         told.collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
+    /// How many objects have one.
+    pub(super) fn count(&self) -> usize {
+        self.told.len()
+    }
+
     /// All problems, by object.
     pub(super) fn all(&self) -> Vec<Problem> {
         let objects: BTreeSet<&ObjectRef> = self.told.iter().map(|(object, _)| object).collect();

@@ -2,11 +2,12 @@
 //! they are of the object as a whole.
 
 mod binding;
-mod class;
 mod conflict;
 mod ingress;
+mod ingress_class;
 mod plugin;
 
+use super::class;
 use crate::problem::Problem;
 use crate::reader::Reader;
 use crate::store::{Kind, ObjectId};
@@ -14,11 +15,15 @@ use crate::translate::Options;
 
 /// Reports what is wrong with an object.
 pub(super) fn check(object: &ObjectId, options: &Options, reader: &Reader<'_>) {
+    // Another release's, whose problems are not ours to tell.
+    if !object.kind.is_cluster_scoped() && !class::is_selected(&object.name.namespace, options, reader) {
+        return;
+    }
     let told = Told { object, reader };
     match object.kind {
         Kind::Ingress => ingress::check(&told, options),
-        Kind::IngressClass => class::check(&told, options),
-        Kind::MoongateConfig => class::check_config(&told, options),
+        Kind::IngressClass => ingress_class::check(&told, options),
+        Kind::MoongateConfig => ingress_class::check_config(&told, options),
         Kind::LuaPlugin | Kind::ClusterLuaPlugin => plugin::check(&told, options),
         Kind::LuaPluginBinding | Kind::ClusterLuaPluginBinding => binding::check(&told, options),
         Kind::Service | Kind::EndpointSlice | Kind::Namespace | Kind::Secret | Kind::ConfigMap => {}

@@ -13,6 +13,9 @@ pub(super) fn derive(options: &Options, reader: &Reader<'_>) -> Outcome {
         Some(config) => config.spec.settings().0,
         None => Settings::default(),
     };
+    if settings.default_certificate.is_none() {
+        settings.default_certificate.clone_from(&options.default_certificate);
+    }
     if let Some(secret) = &settings.default_certificate {
         reader.name(Key::Certificate(secret.clone()), Input::None);
     }
@@ -26,7 +29,9 @@ pub(super) fn derive(options: &Options, reader: &Reader<'_>) -> Outcome {
 /// The chains of our classes in which some plugin has code for `serverRewrite`, by the class's name.
 fn server_chains(options: &Options, reader: &Reader<'_>) -> Vec<ChainKey> {
     let ours = reader.classes().filter(|class| class::is_ours(class, options)).map(|class| class.name.clone());
-    let mut names: Vec<String> = ours.chain(options.implicit_class.clone()).collect();
+    let by_name = options.implicit_class.iter().chain(&options.annotation_class).cloned();
+    let migrated = class::migrated(options, reader).iter().cloned();
+    let mut names: Vec<String> = ours.chain(by_name).chain(migrated).collect();
     names.sort_unstable();
     names.dedup();
     let chains = names.into_iter().map(ChainKey::Class).filter(|chain| {
