@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod controller;
 
-pub(crate) use controller::Controller;
+pub(crate) use controller::{Controller, Publish};
 
 /// A Kubernetes ingress controller that runs OpenResty-style Lua on every request.
 #[derive(Parser)]

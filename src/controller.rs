@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
+use crate::cli::Controller;
+use crate::ending::Ending;
+use crate::logging;
 use anyhow::Context;
+use controller::status::{self, Publish};
 use controller::{certs, cluster, lead, run, translate};
 use routing::ObjectName;
-use tokio::signal::unix::{SignalKind, signal};
-
-use crate::cli::Controller;
-use crate::logging;
 
 /// Runs until a signal ends it.
 pub(crate) fn run(options: Controller) -> anyhow::Result<ExitCode> {
@@ -21,15 +21,9 @@ pub(crate) fn run(options: Controller) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(options: Controller) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut ending = Ending::new()?;
     let client = controller::cluster::client().await.context("cannot find the API server")?;
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    run::run(client, understand(options), stop).await?;
+    run::run(client, understand(options), ending.asked()).await?;
     Ok(())
 }
 
@@ -51,6 +45,12 @@ fn understand(options: Controller) -> run::Options {
     if service_accounts.is_empty() {
         service_accounts.push(ObjectName::new(&options.namespace, "moongate-dataplane"));
     }
+    let status = status::Options {
+        publish: publish(options.publish.clone()),
+        clear_on_exit: options.publish.clear_status_on_exit,
+        controller: options.controller_class.clone(),
+        instance: options.pod.clone(),
+    };
     run::Options {
         scope: cluster::Scope {
             namespaces: options.watch_namespace,
@@ -69,10 +69,24 @@ fn understand(options: Controller) -> run::Options {
         },
         lead: lead::Options::new(&options.namespace, options.lease, &options.pod),
         certificates,
+        status,
         push: options.push,
         webhook: options.webhook,
         admin: options.admin,
         audience: options.audience,
         service_accounts,
+    }
+}
+
+fn publish(options: crate::cli::Publish) -> Publish {
+    if let Some(service) = options.publish_service {
+        Publish::Service(service)
+    } else if !options.publish_address.is_empty() {
+        Publish::Addresses(options.publish_address)
+    } else if options.publish_node_addresses {
+        Publish::Nodes
+    } else {
+        // Also with --no-publish-status: without being told an address there is none to write.
+        Publish::Nothing
     }
 }

@@ -87,7 +87,7 @@ impl Inner {
         let _permit = self.questions.acquire().await.map_err(|e| unavailable(e.to_string()))?;
         let review = TokenReview {
             metadata: ObjectMeta::default(),
-            spec: TokenReviewSpec { token: Some(token.to_owned()), audiences: Some(vec![self.audience.clone()]) },
+            spec: TokenReviewSpec { token: token.to_owned(), audiences: Some(vec![self.audience.clone()]) },
             status: None,
         };
         let params = PostParams::default();

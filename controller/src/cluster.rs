@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::problem::Problem;
+use crate::status::Meta;
 use crate::store::{ObjectId, Update};
 pub use references::{Reference, references};
 pub use stats::Stats;
@@ -53,25 +54,14 @@ pub struct Batch {
     pub versions: BTreeMap<String, String>,
     /// Per watch, the resource version up to which all changes are known; never less than in `versions`.
     pub reached: BTreeMap<String, String>,
-    /// The metadata of the objects that changed, of kinds that have a status or Events; none of those that are gone.
-    pub metas: Vec<(ObjectId, Option<ObjectMetaLite>)>,
+    /// The metadata of the objects that changed, of kinds that have a status of ours; none of those that are gone.
+    pub metas: Vec<(ObjectId, Option<Meta>)>,
     /// The objects that cannot be read, or can be again. What they were before goes on being used.
     pub malformed: Vec<(ObjectId, Option<Problem>)>,
     /// When the first of the changes came from the API server.
     pub since: Option<Instant>,
     /// How many events it is made of.
     pub events: u64,
-}
-
-/// What of an object's metadata its status needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ObjectMetaLite {
-    /// `metadata.uid`
-    pub uid: String,
-    /// `metadata.generation`; 0 where the kind has none.
-    pub generation: i64,
-    /// `metadata.resourceVersion`
-    pub resource_version: String,
 }
 
 /// Why a watch does not work at the moment.

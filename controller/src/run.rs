@@ -5,29 +5,35 @@
 
 mod admin;
 mod metrics;
+mod planes;
+mod told;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use kube::Client;
+use routing::ObjectName;
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
+use crate::authenticate::TokenReviews;
 use crate::cluster::{self, Batch, Scope};
-use crate::problem::{Problem, Severity};
-use crate::store::ObjectId;
-use crate::table::{Step, Translator};
-use crate::{certs, lead, translate};
+use crate::publish::{self, Publisher};
+use crate::status::{self, StatusWriter, View};
+use crate::table::Translator;
+use crate::{certs, lead, translate, webhook};
 use metrics::Metrics;
+use told::Told;
 
 /// Batches that wait for the loop: one is translated while the next is collected.
 const BATCHES_MAX: usize = 1;
-/// For giving the Lease up, and what else is written on the way out.
-const EXIT_MAX: Duration = Duration::from_secs(25);
+/// For giving the Lease up.
+const RESIGN_MAX: Duration = Duration::from_secs(5);
+/// Streams go on this long after the last push, so that data planes confirm what they have.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -40,6 +46,8 @@ pub struct Options {
     pub lead: lead::Options,
     /// Where certificates come from.
     pub certificates: certs::Origin,
+    /// What statuses say.
+    pub status: status::Options,
     /// Where the push is served.
     pub push: SocketAddr,
     /// Where admission is served; none: nowhere.
@@ -49,7 +57,7 @@ pub struct Options {
     /// What a data plane's token must have.
     pub audience: String,
     /// Whose tokens are good.
-    pub service_accounts: Vec<routing::ObjectName>,
+    pub service_accounts: Vec<ObjectName>,
 }
 
 /// Why the controller cannot start.
@@ -63,18 +71,19 @@ pub enum Error {
 /// What the parts share.
 struct Shared {
     /// The store and the table.
-    table: RwLock<Translator>,
+    table: Arc<RwLock<Translator>>,
+    publisher: Publisher,
     metrics: Metrics,
     stats: Arc<cluster::Stats>,
     certificates: watch::Receiver<Option<certs::Served>>,
     /// Everything has been listed and translated once.
-    listed: AtomicBool,
+    listed: watch::Sender<bool>,
 }
 
 impl Shared {
     /// Why there is nothing to serve to data planes yet.
     fn unready(&self) -> Option<String> {
-        if !self.listed.load(Relaxed) {
+        if !*self.listed.borrow() {
             let waits = self.stats.waits();
             return Some(match waits.is_empty() {
                 true => "the API server has not been reached".into(),
@@ -83,37 +92,70 @@ impl Shared {
         }
         self.certificates.borrow().is_none().then(|| "there is no certificate for the push".into())
     }
+
+    /// TLS for one of the servers, once there is a certificate.
+    async fn tls(&self, pick: fn(&certs::Served) -> Arc<ServerConfig>) -> watch::Receiver<Arc<ServerConfig>> {
+        let mut certificates = self.certificates.clone();
+        // The sender lives as long as the process.
+        let first = certificates.wait_for(Option::is_some).await.ok().and_then(|served| served.as_ref().map(pick));
+        let (out, tls) = watch::channel(first.expect("waited until there is one"));
+        tokio::spawn(async move {
+            while certificates.changed().await.is_ok() {
+                if let Some(served) = certificates.borrow_and_update().as_ref() {
+                    out.send_replace(pick(served));
+                }
+            }
+        });
+        tls
+    }
 }
 
 /// Runs until `stop`.
 pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()>) -> Result<(), Error> {
     let (certificates_out, certificates) = watch::channel(None);
-    let (term_out, term) = watch::channel(None);
     let shared = Arc::new(Shared {
-        table: RwLock::new(Translator::new(options.translate.clone())),
+        table: Arc::new(RwLock::new(Translator::new(options.translate.clone()))),
+        publisher: Publisher::new(publish::Options::default()),
         metrics: Metrics::default(),
         stats: Arc::default(),
         certificates,
-        listed: AtomicBool::new(false),
+        listed: watch::Sender::new(false),
     });
-    let admin = listen(options.admin).await?;
-    info!(admin = %options.admin, "answering probes");
+    let (admin, push) = (listen(options.admin).await?, listen(options.push).await?);
+    let webhook = match options.webhook {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    info!(admin = %options.admin, push = %options.push, webhook = ?options.webhook, "listening");
     tokio::spawn(admin::serve(admin, shared.clone()));
-    tokio::spawn(certs::keep(client.clone(), options.certificates.clone(), certificates_out));
+    tokio::spawn(certs::keep(client.clone(), options.certificates, certificates_out));
+    let (end, ended) = watch::channel(false);
+    let tokens = TokenReviews::new(client.clone(), options.audience, &options.service_accounts);
+    let pushing = tokio::spawn(serve_push(shared.clone(), push, tokens, ended.clone()));
+    if let Some(listener) = webhook {
+        tokio::spawn(serve_webhook(shared.clone(), listener, ended.clone()));
+    }
+    let status = StatusWriter::spawn(client.clone(), options.status, planes::for_status(shared.publisher.planes()));
     let (batches_out, batches) = mpsc::channel(BATCHES_MAX);
-    let watching = cluster::watch(client.clone(), options.scope.clone(), shared.stats.clone(), batches_out);
-    tokio::spawn(watching);
+    tokio::spawn(cluster::watch(client.clone(), options.scope, shared.stats.clone(), batches_out));
+    let (term_out, term) = watch::channel(None);
     let (resign, resigned) = watch::channel(false);
-    let election = lead::elect(client, options.lead.clone(), term_out, asked(resigned));
-    let election = tokio::spawn(election);
+    let election = tokio::spawn(lead::elect(client, options.lead, term_out, told_to(resigned)));
     tokio::select! {
-        () = follow(&shared, batches, term) => error!("the watches ended"),
+        () = follow(&shared, &status, batches) => error!("the watches ended"),
+        () = obey(&shared, &status, term) => error!("the election ended"),
         () = stop => info!("ending"),
     }
+    // What is taken out of statuses is taken out while nobody else leads.
+    status.close().await;
+    shared.publisher.stand_by();
     resign.send_replace(true);
-    if tokio::time::timeout(EXIT_MAX, election).await.is_err() {
+    if tokio::time::timeout(RESIGN_MAX, election).await.is_err() {
         warn!("ending without having given up the Lease; it ends by itself");
     }
+    tokio::time::sleep(LINGER).await;
+    end.send_replace(true);
+    let _ = tokio::time::timeout(RESIGN_MAX, pushing).await;
     Ok(())
 }
 
@@ -121,79 +163,67 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|e| Error::Listen(address, e))
 }
 
-async fn asked(mut flag: watch::Receiver<bool>) {
-    // Without a sender nobody will ever ask otherwise.
-    let _ = flag.wait_for(|asked| *asked).await;
+async fn told_to(mut flag: watch::Receiver<bool>) {
+    // Without a sender nobody will ever say otherwise.
+    let _ = flag.wait_for(|told| *told).await;
 }
 
-/// Takes batches, and takes and loses the lead, in order.
-async fn follow(shared: &Shared, mut batches: mpsc::Receiver<Batch>, mut term: watch::Receiver<Option<u64>>) {
-    let mut told = Told::default();
-    loop {
-        tokio::select! {
-            batch = batches.recv() => match batch {
-                Some(batch) => take(shared, batch, &mut told),
-                None => return,
-            },
-            Ok(()) = term.changed() => {
-                let now = *term.borrow_and_update();
-                shared.metrics.leading(now);
-            }
+/// Standbys serve too: their streams are warm when they take over.
+async fn serve_push(shared: Arc<Shared>, listener: TcpListener, tokens: TokenReviews, ended: watch::Receiver<bool>) {
+    let tls = shared.tls(|served| served.push.clone()).await;
+    shared.publisher.clone().serve(listener, tls, tokens, told_to(ended)).await;
+}
+
+/// Only once everything is listed: before that, what objects name would be said to be missing.
+async fn serve_webhook(shared: Arc<Shared>, listener: TcpListener, ended: watch::Receiver<bool>) {
+    told_to(shared.listed.subscribe()).await;
+    let tls = shared.tls(|served| served.webhook.clone()).await;
+    webhook::serve(listener, tls, shared.table.clone(), told_to(ended)).await;
+}
+
+/// Takes and loses the lead. Apart from the batches: a large one must not delay the end of a lead.
+async fn obey(shared: &Shared, status: &StatusWriter, mut term: watch::Receiver<Option<u64>>) {
+    while term.changed().await.is_ok() {
+        let now = *term.borrow_and_update();
+        match now {
+            Some(term) => shared.publisher.lead(term),
+            None => shared.publisher.stand_by(),
         }
+        status.lead(now.is_some());
+        shared.metrics.leading(now);
     }
 }
 
-fn take(shared: &Shared, batch: Batch, told: &mut Told) {
+/// Takes batches in order.
+async fn follow(shared: &Shared, status: &StatusWriter, mut batches: mpsc::Receiver<Batch>) {
+    let mut told = Told::default();
+    while let Some(batch) = batches.recv().await {
+        take(shared, status, batch, &mut told);
+    }
+}
+
+fn take(shared: &Shared, status: &StatusWriter, batch: Batch, told: &mut Told) {
     let begun = Instant::now();
-    let Batch { updates, versions: _, reached: _, metas: _, malformed, since, events: _ } = batch;
-    let count = updates.len();
+    let Batch { updates, versions, reached, metas, malformed, since, events: _ } = batch;
+    let objects = updates.len();
     // A panic in translation would be a bug; what the others read then is still a whole table.
     let mut table = shared.table.write().unwrap_or_else(PoisonError::into_inner);
     let step = table.change(updates);
     drop(table);
+    let took = begun.elapsed();
+    let committed = shared.publisher.commit(step.changes.clone(), versions, reached);
+    shared.metrics.step(&step, took, since.map(|since| since.elapsed()));
+    for problem in &committed.problems {
+        error!("{}: {}; what it was before goes on being used", problem.key, problem.message);
+    }
     told.tell(&step, &malformed);
-    shared.metrics.step(&step, begun.elapsed(), since.map(|since| since.elapsed()));
-    shared.listed.store(true, Relaxed);
+    let table = shared.table.read().unwrap_or_else(PoisonError::into_inner);
+    let view = View::after(&table, &step, metas);
+    drop(table);
+    status.observe(view.with_malformed(malformed.into_iter().filter_map(|(_, problem)| problem).collect()));
+    shared.listed.send_replace(true);
     if !step.changes.is_empty() {
-        info!(
-            objects = count,
-            changes = step.changes.len(),
-            derived = step.derived,
-            ms = begun.elapsed().as_millis(),
-            "translated"
-        );
-    }
-}
-
-/// The problems that were told in the log.
-#[derive(Default)]
-struct Told {
-    problems: BTreeMap<crate::ObjectRef, Vec<Problem>>,
-}
-
-impl Told {
-    fn tell(&mut self, step: &Step, malformed: &[(ObjectId, Option<Problem>)]) {
-        for (object, now) in &step.problems {
-            self.tell_of(object, now.clone());
-        }
-        for (_, problem) in malformed {
-            if let Some(problem) = problem {
-                error!("{problem}");
-            }
-        }
-    }
-
-    fn tell_of(&mut self, object: &crate::ObjectRef, now: Vec<Problem>) {
-        let before = self.problems.remove(object).unwrap_or_default();
-        for problem in now.iter().filter(|problem| !before.contains(problem)) {
-            match problem.severity {
-                Severity::Error => error!("{problem}"),
-                Severity::Warning => warn!("{problem}"),
-            }
-        }
-        before.iter().filter(|problem| !now.contains(problem)).for_each(|problem| info!("solved: {problem}"));
-        if !now.is_empty() {
-            self.problems.insert(object.clone(), now);
-        }
+        let (changes, derived, ms) = (step.changes.len(), step.derived, took.as_millis());
+        info!(objects, changes, derived, ms, "translated");
     }
 }

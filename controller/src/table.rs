@@ -158,7 +158,7 @@ impl<'l> Layered<'l> {
 
     /// How many keys have a value.
     pub fn len(&self) -> usize {
-        self.nodes.iter().filter(|(_, node)| node.value.is_some()).count()
+        self.nodes.iter().filter(|node| matches!(node.goal, Goal::Key(_)) && node.value.is_some()).count()
     }
 
     /// Whether no key has one: only before the first change.

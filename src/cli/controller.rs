@@ -86,7 +86,7 @@ pub(crate) struct Controller {
 }
 
 /// What Ingresses say in their status about where they can be reached.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Publish {
     /// The Service in front of the data planes: its addresses become those of Ingresses
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = object_name, group = "published")]

@@ -16,8 +16,9 @@ use tracing::{debug, error, info, warn};
 use super::referenced::{Fetch, Referenced};
 use super::resource::{self, Content, Item, Watched};
 use super::source::{Event, Source};
-use super::{Batch, ObjectMetaLite, Reference, Scope, Stats, Why};
+use super::{Batch, Reference, Scope, Stats, Why};
 use crate::problem::Problem;
+use crate::status::Meta;
 use crate::store::object::{IngressClass, Secret};
 use crate::store::{Kind, Object, ObjectId, Update};
 
@@ -71,7 +72,7 @@ struct State {
 #[derive(Default)]
 struct Pending {
     updates: HashMap<ObjectId, Update>,
-    metas: HashMap<ObjectId, Option<ObjectMetaLite>>,
+    metas: HashMap<ObjectId, Option<Meta>>,
     malformed: HashMap<ObjectId, Option<Problem>>,
     is_due: bool,
     since: Option<Instant>,
@@ -203,14 +204,14 @@ impl Collector {
         match event {
             Event::Restart => self.sources[index].seen = Some(HashSet::new()),
             Event::Seen(item) => {
-                self.sources[index].advance(&item.meta.resource_version);
+                self.sources[index].advance(&item.version);
                 match content {
                     Content::Every => self.seen(index, *item),
                     Content::Referenced | Content::Metadata => self.seen_named(index, *item),
                 }
             }
             Event::Gone(item) => {
-                self.sources[index].advance(&item.meta.resource_version);
+                self.sources[index].advance(&item.version);
                 match content {
                     Content::Every => self.gone(index, item.name),
                     Content::Referenced | Content::Metadata => self.gone_named(index, item.name),
@@ -248,8 +249,8 @@ impl Collector {
             }
             None => return,
         }
-        if has_status(id.kind) {
-            self.pending.metas.insert(id, Some(item.meta));
+        if item.meta.is_some() {
+            self.pending.metas.insert(id, item.meta);
         }
     }
 
@@ -273,7 +274,7 @@ impl Collector {
         if let Some(seen) = &mut state.seen {
             seen.insert(item.name.clone());
         }
-        let version = number(&item.meta.resource_version);
+        let version = number(&item.version);
         wanted.hint = wanted.hint.max(version);
         if wanted.version >= version {
             return;
@@ -509,7 +510,7 @@ impl Collector {
         wanted.fetch = None;
         match answer {
             Fetched::Found(item) => {
-                let version = number(&item.meta.resource_version);
+                let version = number(&item.version);
                 let is_old = version < wanted.hint;
                 self.know(id, version, item.object.unwrap_or_else(|| Err("has no content".into())));
                 if is_old {
@@ -631,7 +632,7 @@ async fn fetch(client: &Client, id: &ObjectId) -> Fetched {
     }
 }
 
-/// The kinds of which statuses and Events may be written.
+/// The kinds that have a status of ours.
 fn has_status(kind: Kind) -> bool {
-    kind == Kind::Ingress || kind == Kind::IngressClass || kind.is_ours()
+    kind == Kind::Ingress || kind.is_ours()
 }

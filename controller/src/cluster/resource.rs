@@ -1,7 +1,5 @@
 //! What is watched: kinds, with the part of each that is asked for, and how an object becomes the store's.
 
-use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
 use routing::ObjectName;
 use serde::de::DeserializeOwned;
@@ -9,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{Scope, Why};
 use crate::crd;
+use crate::status;
 use crate::store::convert::{self, LUA_READABLE_LABEL};
 use crate::store::{Kind, Object};
 
@@ -134,11 +133,14 @@ fn secrets(namespace: Option<&str>) -> [Watched; 3] {
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) name: ObjectName,
-    pub(super) meta: super::ObjectMetaLite,
+    /// `metadata.resourceVersion`
+    pub(super) version: String,
     /// The labels of a Secret of which only the metadata is watched say so.
     pub(super) lua_readable: bool,
     /// None of a metadata watch.
     pub(super) object: Option<Result<Object, String>>,
+    /// Of kinds that have a status of ours.
+    pub(super) meta: Option<status::Meta>,
 }
 
 /// The part of `metadata` that is read of every object.
@@ -164,28 +166,57 @@ struct Envelope {
 pub(super) fn decode(kind: Kind, content: Content, raw: &RawValue) -> Result<Item, Why> {
     let envelope: Envelope =
         serde_json::from_str(raw.get()).map_err(|e| Why::Protocol(format!("an object without metadata: {e}")))?;
-    let Meta { name, namespace, uid, generation, resource_version, labels } = envelope.metadata;
-    if name.is_empty() {
+    let meta = envelope.metadata;
+    if meta.name.is_empty() {
         return Err(Why::Protocol("an object without a name".into()));
     }
+    let read = (content != Content::Metadata).then(|| read(kind, raw));
+    let (object, status) = match read {
+        Some(Ok((object, status))) => (Some(Ok(object)), status),
+        // Its status tells what is wrong, for which it is enough to know which object it is.
+        Some(Err(message)) => (Some(Err(message)), meta.with_no_status(kind)),
+        None => (None, None),
+    };
     Ok(Item {
-        name: ObjectName::new(namespace, name),
-        meta: super::ObjectMetaLite { uid, generation, resource_version },
-        lua_readable: labels.get(LUA_READABLE_LABEL).is_some_and(|v| v == "true"),
-        object: (content != Content::Metadata).then(|| object(kind, raw)),
+        lua_readable: meta.labels.get(LUA_READABLE_LABEL).is_some_and(|v| v == "true"),
+        name: ObjectName::new(meta.namespace, meta.name),
+        version: meta.resource_version,
+        object,
+        meta: status,
     })
 }
 
-/// An object of the store. `Err` says what of it cannot be read.
-pub(super) fn object(kind: Kind, raw: &RawValue) -> Result<Object, String> {
+impl Meta {
+    fn with_no_status(&self, kind: Kind) -> Option<status::Meta> {
+        let status = match kind {
+            Kind::Ingress => status::Status::Ingress(Vec::new()),
+            Kind::LuaPlugin | Kind::ClusterLuaPlugin => status::Status::Plugin(Default::default()),
+            Kind::LuaPluginBinding | Kind::ClusterLuaPluginBinding => status::Status::Binding(Default::default()),
+            Kind::MoongateConfig => status::Status::Config(Default::default()),
+            _ => return None,
+        };
+        let (uid, resource_version) = (self.uid.clone(), self.resource_version.clone());
+        Some(status::Meta { uid, generation: self.generation, resource_version, status })
+    }
+}
+
+/// What of an object is kept: for the store, and for its status.
+type Read = Result<(Object, Option<status::Meta>), String>;
+
+/// `Err` says what of the object cannot be read.
+fn read(kind: Kind, raw: &RawValue) -> Read {
     match kind {
-        Kind::Ingress => typed::<networking::Ingress>(raw, convert::ingress),
-        Kind::IngressClass => typed::<networking::IngressClass>(raw, convert::ingress_class),
-        Kind::Service => typed::<core::Service>(raw, convert::service),
-        Kind::EndpointSlice => typed::<discovery::EndpointSlice>(raw, convert::endpoint_slice),
-        Kind::Namespace => typed::<core::Namespace>(raw, convert::namespace),
-        Kind::Secret => typed::<core::Secret>(raw, convert::secret),
-        Kind::ConfigMap => typed::<core::ConfigMap>(raw, convert::config_map),
+        Kind::Ingress => {
+            let object: networking::Ingress = typed(raw)?;
+            let meta = status::Meta::of(&object);
+            Ok((convert::ingress(object), Some(meta)))
+        }
+        Kind::IngressClass => typed(raw).map(|o| (convert::ingress_class(o), None)),
+        Kind::Service => typed(raw).map(|o| (convert::service(o), None)),
+        Kind::EndpointSlice => typed(raw).map(|o| (convert::endpoint_slice(o), None)),
+        Kind::Namespace => typed(raw).map(|o| (convert::namespace(o), None)),
+        Kind::Secret => typed(raw).map(|o| (convert::secret(o), None)),
+        Kind::ConfigMap => typed(raw).map(|o| (convert::config_map(o), None)),
         Kind::LuaPlugin => ours::<crd::LuaPlugin>(raw, convert::lua_plugin),
         Kind::ClusterLuaPlugin => ours::<crd::ClusterLuaPlugin>(raw, convert::cluster_lua_plugin),
         Kind::LuaPluginBinding => ours::<crd::LuaPluginBinding>(raw, convert::lua_plugin_binding),
@@ -194,11 +225,8 @@ pub(super) fn object(kind: Kind, raw: &RawValue) -> Result<Object, String> {
     }
 }
 
-fn typed<T: DeserializeOwned + kube::Resource<DynamicType = ()>>(
-    raw: &RawValue,
-    convert: fn(T) -> Object,
-) -> Result<Object, String> {
-    serde_json::from_str::<T>(raw.get()).map(convert).map_err(|e| match T::kind(&()).as_ref() {
+fn typed<T: DeserializeOwned + kube::Resource<DynamicType = ()>>(raw: &RawValue) -> Result<T, String> {
+    serde_json::from_str(raw.get()).map_err(|e| match T::kind(&()).as_ref() {
         // The error quotes the value, which must not get into a log.
         "Secret" => "cannot be read: a field is not of its type".to_owned(),
         _ => format!("cannot be read: {e}"),
@@ -207,13 +235,20 @@ fn typed<T: DeserializeOwned + kube::Resource<DynamicType = ()>>(
 
 /// An object of our kinds must be what the definition asks for: the API server has seen to that, but by the definition
 /// that was installed when the object was written.
-fn ours<T: DeserializeOwned>(raw: &RawValue, convert: fn(T) -> Object) -> Result<Object, String> {
+fn ours<T: DeserializeOwned + status::Stated>(raw: &RawValue, convert: fn(T) -> Object) -> Read {
     let mut json: serde_json::Value = serde_json::from_str(raw.get()).map_err(|e| e.to_string())?;
-    // Ours to write, and read by nobody here: whatever is in it costs nothing.
-    json.as_object_mut().map(|fields| fields.remove("status"));
     let wrong: Vec<String> = crd::check::object(&json).iter().map(ToString::to_string).collect();
     if !wrong.is_empty() {
         return Err(format!("is not what its definition asks for: {}", wrong.join("; ")));
     }
-    serde_json::from_value::<T>(json).map(convert).map_err(|e| format!("cannot be read: {e}"))
+    let object: T = match serde_json::from_value(json.clone()) {
+        Ok(object) => object,
+        // A status that is not ours (another version wrote it) is written anew, and is no fault of the object.
+        Err(_) => {
+            json.as_object_mut().map(|fields| fields.remove("status"));
+            serde_json::from_value(json).map_err(|e| format!("cannot be read: {e}"))?
+        }
+    };
+    let meta = status::Meta::of(&object);
+    Ok((convert(object), Some(meta)))
 }

@@ -234,7 +234,7 @@ impl Source {
 
     fn advance(&self, item: &Item, place: &mut Place) {
         if place.version.is_some() {
-            place.version = Some(item.meta.resource_version.clone());
+            place.version = Some(item.version.clone());
             place.floor.clone_from(&place.version);
         }
     }

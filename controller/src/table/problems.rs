@@ -48,7 +48,7 @@ impl<'l> Problems<'l> {
 
     /// How many objects have one.
     pub(super) fn count(&self) -> usize {
-        self.told.len()
+        self.told.iter().count()
     }
 
     /// All problems, by object.

@@ -271,6 +271,9 @@ fn what_is_no_review_says_why() {
     check("{}", "not an AdmissionReview");
     check(r#"{"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview"}"#, "v1beta1");
     check(r#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}"#, "no request");
-    check(r#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": 1}}"#, "invalid type: integer");
+    check(
+        r#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": 1}}"#,
+        "invalid type: integer",
+    );
     check(&format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)), "recursion limit");
 }
