@@ -12,6 +12,7 @@ use crate::logging;
 
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &Dataplane) -> anyhow::Result<ExitCode> {
+    dataplane::server::prepare_process();
     logging::start(options.log_format);
     // Workers have runtimes of their own; this one has the streams to the controllers.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -13,6 +13,7 @@ use crate::watch::Watch;
 
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &Run) -> anyhow::Result<ExitCode> {
+    dataplane::server::prepare_process();
     logging::start(options.log_format);
     // Workers have runtimes of their own; this one waits for signals and for files to change.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -75,6 +75,20 @@ impl Io {
         Poll::Ready(Ok(n))
     }
 
+    /// As [`Self::poll_read`] for who does not wait: pending, it need not wake anyone later, which spares a plain
+    /// socket the registration.
+    pub fn poll_read_now(&mut self, cx: &mut Context<'_>, buf: &mut Buf) -> Poll<io::Result<usize>> {
+        let Self::Plain(tcp) = self else { return self.poll_read(cx, buf) };
+        match tcp.try_read(buf.free()) {
+            Ok(n) => {
+                buf.end += n;
+                Poll::Ready(Ok(n))
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Err(e) => Poll::Ready(Err(e)),
+        }
+    }
+
     /// Writes some of `data`.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         match self {

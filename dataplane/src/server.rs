@@ -89,6 +89,11 @@ impl State {
     }
 }
 
+/// What a process that serves does first. Its memory is small pages: see [`lua_vm::avoid_huge_pages`].
+pub fn prepare_process() {
+    lua_vm::avoid_huge_pages();
+}
+
 /// A running data plane.
 pub struct Server {
     tables: Tables,
@@ -242,7 +247,7 @@ async fn housekeeping(worker: Rc<crate::worker::Worker>) {
                 false
             }
         };
-        crate::clock::tick();
+        worker.idle.expire(crate::clock::tick());
         crate::access_log::flush();
         if refresh {
             let snapshot = worker.snapshot(Arc::clone);

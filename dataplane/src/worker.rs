@@ -2,9 +2,10 @@
 //! through [`Shared`].
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
@@ -103,7 +104,7 @@ pub struct Worker {
     /// Connections that wait for a request.
     pub idle: Idle,
     stage: tokio::sync::watch::Receiver<Stage>,
-    connections: Rc<Cell<usize>>,
+    connections: Cell<usize>,
     table: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     random: Cell<u64>,
 }
@@ -123,7 +124,7 @@ impl Worker {
             exchanges: Exchanges::default(),
             idle: Idle::default(),
             stage,
-            connections: Rc::default(),
+            connections: Cell::default(),
             table,
             random: Cell::new(seed),
             shared,
@@ -149,10 +150,10 @@ impl Worker {
     }
 
     /// Counts a client's connection until the guard is dropped.
-    pub fn count_connection(&self) -> Counted {
+    pub fn count_connection(self: Rc<Self>) -> Counted {
         self.connections.set(self.connections.get() + 1);
         self.shared.metrics.connection_opened();
-        Counted { connections: self.connections.clone(), shared: self.shared.clone() }
+        Counted { worker: self }
     }
 
     /// Clients' connections that are open.
@@ -191,42 +192,94 @@ impl Worker {
                 pair[1] = DIGITS[usize::from(byte & 15)];
             }
         }
-        // All of it is ASCII.
-        String::from_utf8_lossy(&id).into_owned()
+        String::from_utf8(id.to_vec()).expect("hexadecimal digits are ASCII")
     }
 }
 
 /// An open client connection.
 pub struct Counted {
-    connections: Rc<Cell<usize>>,
-    shared: Arc<Shared>,
+    /// The worker that serves it.
+    pub worker: Rc<Worker>,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.connections.set(self.connections.get() - 1);
-        self.shared.metrics.connection_closed();
+        let Worker { connections, shared, .. } = &*self.worker;
+        connections.set(connections.get() - 1);
+        shared.metrics.connection_closed();
     }
 }
 
 /// Connections that wait for a request, so that they can be woken to end. A waker in a slab costs an idle connection
-/// far less than a future that waits for the end.
-#[derive(Default)]
-pub struct Idle(RefCell<slab::Slab<std::task::Waker>>);
+/// far less than a timer, or a future that waits for the end.
+pub struct Idle {
+    waiting: RefCell<slab::Slab<(std::task::Waker, Tick)>>,
+    /// No connection will have waited for long enough before this.
+    earliest: Cell<Tick>,
+    began: Instant,
+}
+
+/// Tenths of a second since a worker began, from 1: small, and finer than what is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tick(NonZeroU32);
+
+impl Tick {
+    const MAX: Self = Self(NonZeroU32::MAX);
+}
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self { waiting: RefCell::default(), earliest: Cell::new(Tick::MAX), began: crate::clock::now() }
+    }
+}
 
 impl Idle {
-    /// Remembers a task; the number is for [`Self::remove`].
-    pub fn insert(&self, waker: std::task::Waker) -> usize {
-        self.0.borrow_mut().insert(waker)
+    /// The time so long from now.
+    pub fn after(&self, at_most: Duration) -> Tick {
+        // Rounded up, so that nobody ends early.
+        Tick(self.at(crate::clock::now() + at_most).0.saturating_add(1))
+    }
+
+    /// Whether that time has come.
+    pub fn is_over(&self, until: Tick) -> bool {
+        until <= self.at(crate::clock::now())
+    }
+
+    /// Remembers a task that waits until then; the number is for [`Self::remove`].
+    pub fn insert(&self, waker: std::task::Waker, until: Tick) -> usize {
+        self.earliest.set(self.earliest.get().min(until));
+        self.waiting.borrow_mut().insert((waker, until))
     }
 
     /// Forgets a task.
     pub fn remove(&self, number: usize) {
-        self.0.borrow_mut().remove(number);
+        self.waiting.borrow_mut().remove(number);
+    }
+
+    /// Wakes those whose time has come. Called every second, it looks at them only when one's has.
+    pub fn expire(&self, now: Instant) {
+        let now = self.at(now);
+        if now < self.earliest.get() {
+            return;
+        }
+        let mut earliest = Tick::MAX;
+        for (_, (waker, until)) in self.waiting.borrow().iter() {
+            if *until <= now {
+                waker.wake_by_ref();
+            } else {
+                earliest = earliest.min(*until);
+            }
+        }
+        self.earliest.set(earliest);
     }
 
     /// Wakes all.
     pub fn wake(&self) {
-        self.0.borrow().iter().for_each(|(_, waker)| waker.wake_by_ref());
+        self.waiting.borrow().iter().for_each(|(_, (waker, _))| waker.wake_by_ref());
+    }
+
+    fn at(&self, instant: Instant) -> Tick {
+        let tenths = instant.saturating_duration_since(self.began).as_millis() / 100;
+        u32::try_from(tenths).map_or(Tick::MAX, |tenths| Tick(NonZeroU32::MIN.saturating_add(tenths)))
     }
 }

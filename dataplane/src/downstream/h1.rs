@@ -1,18 +1,19 @@
 //! HTTP/1.1 towards clients. An idle connection is a socket and a small task: the buffer and the request's state
 //! exist only while there is a request.
 
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http1::{BodyDecoder, Event, Framing, Limits, Method, Version};
+use tokio::net::TcpStream;
 
 use super::{BodyEvent, Client};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Conn, Exchange, Out};
 use crate::io::{Buf, Deadline, Io};
-use crate::worker::Worker;
+use crate::worker::{Tick, Worker};
 
 mod finish;
 mod head;
@@ -20,11 +21,22 @@ mod tunnel;
 
 pub use tunnel::tunnel;
 
-/// A client's connection.
+/// A connection between requests: all that an idle one keeps.
+pub struct Waiting {
+    io: Io,
+    conn: Rc<Conn>,
+    /// How many there were, as far as this can count.
+    requests: u32,
+    /// When it will have waited for long enough. What is no request, such as empty lines or part of a TLS record, does
+    /// not make it wait anew.
+    until: Option<Tick>,
+}
+
+/// A client's connection while requests come.
 pub struct Connection {
     /// The socket.
     pub io: Io,
-    /// Bytes that came in and were not used yet; unallocated while the connection idles.
+    /// Bytes that came in and were not used yet.
     pub buf: Buf,
     decoder: BodyDecoder,
     deadline: Deadline,
@@ -38,47 +50,32 @@ pub struct Connection {
     unflushed: bool,
     wants_continue: bool,
     closed: bool,
-    /// `deadline` is that of the wait for the request of this number.
-    awaited: u64,
 }
 
-/// What becomes of the connection after a burst of requests.
-enum Next {
-    /// Wait for the next request.
-    Idle,
-    /// Nothing more.
-    Close,
-}
-
-/// Serves a client's connection to its end.
-pub async fn serve(worker: &Rc<Worker>, mut connection: Box<Connection>) {
-    while connection.idle(worker).await {
-        // Boxed, so that the state of a request takes no room while there is none.
-        match Box::pin(connection.burst(worker)).await {
-            Next::Idle => {}
-            Next::Close => break,
+/// Serves a client's connection to its end; none is left of it then.
+///
+/// A block in a function, and by reference, since an async function keeps what it is given twice.
+pub fn serve(worker: &Rc<Worker>, connection: &mut Option<Waiting>) -> impl Future<Output = ()> {
+    async move {
+        while (Idle { connection: &mut *connection, worker, number: None }).await {
+            // Boxed, so that the state of a request takes no room while there is none.
+            *connection = match connection.take() {
+                Some(waiting) => Box::pin(burst(worker, waiting)).await,
+                None => None,
+            };
         }
     }
 }
 
-impl Connection {
+impl Waiting {
     /// A connection that has carried nothing yet.
-    pub fn new(io: Io, conn: Rc<Conn>) -> Box<Self> {
-        Box::new(Self {
-            io,
-            buf: Buf::default(),
-            decoder: BodyDecoder::new(Framing::None),
-            deadline: Deadline::default(),
-            conn,
-            requests: 0,
-            write_deadline: Deadline::default(),
-            write_waits: false,
-            read_waits: false,
-            unflushed: false,
-            wants_continue: false,
-            closed: false,
-            awaited: 0,
-        })
+    pub fn new(io: Io, conn: Rc<Conn>) -> Self {
+        Self { io, conn, requests: 0, until: None }
+    }
+
+    /// The socket.
+    pub fn tcp(&self) -> &TcpStream {
+        self.io.tcp()
     }
 
     /// The socket and its facts, for another protocol.
@@ -86,55 +83,101 @@ impl Connection {
         (self.io, self.conn)
     }
 
-    /// Waits for the next request's first byte. False: the connection ends.
-    async fn idle(&mut self, worker: &Rc<Worker>) -> bool {
-        if worker.is_draining() && self.requests > 0 {
-            return false;
+    /// Completes with the next request's first byte. False: the connection ends.
+    ///
+    /// It has no timer of its own: the worker wakes what has waited for too long, some time within the next second.
+    fn poll_idle(&mut self, cx: &mut Context<'_>, worker: &Worker, number: &mut Option<usize>) -> Poll<bool> {
+        if self.io.has_plaintext() || self.io.tcp().poll_read_ready(cx).is_ready() {
+            return Poll::Ready(true);
         }
-        let timeout = worker.snapshot(|s| {
-            let http = &s.settings.http;
-            if self.requests == 0 { http.client_header_timeout_ms } else { http.keepalive_timeout_ms }
+        let until = *self.until.get_or_insert_with(|| {
+            let timeout = worker.snapshot(|s| {
+                let http = &s.settings.http;
+                if self.requests == 0 { http.client_header_timeout_ms } else { http.keepalive_timeout_ms }
+            });
+            worker.idle.after(Duration::from_millis(timeout))
         });
-        // What is no request, such as empty lines or part of a TLS record, does not make it wait anew.
-        if self.awaited != self.requests + 1 {
-            self.awaited = self.requests + 1;
-            self.deadline.set(Duration::from_millis(timeout));
+        if worker.is_draining() || worker.idle.is_over(until) {
+            return Poll::Ready(false);
         }
-        let mut registered = None;
-        let more = poll_fn(|cx| {
-            if self.io.has_plaintext() || self.io.tcp().poll_read_ready(cx).is_ready() {
-                return Poll::Ready(true);
-            }
-            if worker.is_draining() || self.deadline.poll(cx).is_ready() {
-                return Poll::Ready(false);
-            }
-            registered.get_or_insert_with(|| worker.idle.insert(cx.waker().clone()));
-            Poll::Pending
-        })
-        .await;
-        if let Some(number) = registered {
-            worker.idle.remove(number);
+        number.get_or_insert_with(|| worker.idle.insert(cx.waker().clone(), until));
+        Poll::Pending
+    }
+}
+
+/// Waits for the next request. By hand, since it is most of what an idle connection holds: a future of an async
+/// function would be twice its size.
+struct Idle<'a> {
+    connection: &'a mut Option<Waiting>,
+    worker: &'a Worker,
+    /// Its number among those that wait.
+    number: Option<usize>,
+}
+
+impl Future for Idle<'_> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let this = &mut *self;
+        match this.connection {
+            Some(waiting) => waiting.poll_idle(cx, this.worker, &mut this.number),
+            None => Poll::Ready(false),
         }
-        more
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.worker.idle.remove(number);
+        }
+    }
+}
+
+/// Serves requests until none is waiting. None: the connection has ended.
+async fn burst(worker: &Rc<Worker>, waiting: Waiting) -> Option<Waiting> {
+    let (before, until) = (waiting.requests, waiting.until);
+    let mut connection = Connection::new(waiting, worker.buffers.take());
+    let is_open = connection.requests(worker).await;
+    worker.buffers.give(std::mem::take(&mut connection.buf));
+    let Connection { io, conn, requests, .. } = connection;
+    let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+    is_open.then(|| Waiting { io, conn, requests, until: until.filter(|_| requests == before) })
+}
+
+impl Connection {
+    fn new(waiting: Waiting, buf: Buf) -> Self {
+        let Waiting { io, conn, requests, .. } = waiting;
+        Self {
+            io,
+            buf,
+            decoder: BodyDecoder::new(Framing::None),
+            deadline: Deadline::default(),
+            conn,
+            requests: requests.into(),
+            write_deadline: Deadline::default(),
+            write_waits: false,
+            read_waits: false,
+            unflushed: false,
+            wants_continue: false,
+            closed: false,
+        }
     }
 
-    /// Serves requests until none is waiting.
-    async fn burst(&mut self, worker: &Rc<Worker>) -> Next {
-        if !self.buf.is_allocated() {
-            self.buf = worker.buffers.take();
-        }
-        let next = loop {
+    /// Serves requests until none is waiting. False: nothing more comes of this connection.
+    async fn requests(&mut self, worker: &Rc<Worker>) -> bool {
+        loop {
             let mut ex = worker.exchanges.take(worker, &self.conn);
             match self.read_head(worker, &mut ex).await {
                 Ok(head::Read::Request) => {}
                 Ok(head::Read::Idle) => {
                     worker.exchanges.give(ex);
-                    break Next::Idle;
+                    return true;
                 }
-                Ok(head::Read::End) => break Next::Close,
+                Ok(head::Read::End) => return false,
                 Err(error) => {
                     self.refuse(ex, error).await;
-                    break Next::Close;
+                    return false;
                 }
             }
             self.requests += 1;
@@ -143,11 +186,9 @@ impl Connection {
             let keep = self.end(&mut ex, ended).await;
             worker.exchanges.give(ex);
             if !keep {
-                break Next::Close;
+                return false;
             }
-        };
-        worker.buffers.give(std::mem::take(&mut self.buf));
-        next
+        }
     }
 
     /// The parsed head becomes the exchange's request.

@@ -77,9 +77,11 @@ impl Connection {
 
     /// Whether the endpoint closed it, or sent something that nobody asked for, while it was idle.
     pub fn poll_stale(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.buf.is_allocated() {
-            self.buf = Buf::with_capacity(1);
+        if let Io::Plain(tcp) = &self.io {
+            // Anything but "would block" is the end, an error, or a byte out of turn.
+            return tcp.try_read(&mut [0]).map_or_else(|e| e.kind() != std::io::ErrorKind::WouldBlock, |_| true);
         }
+        self.buf = Buf::with_capacity(1);
         let stale = self.io.poll_read(cx, &mut self.buf).is_ready();
         self.buf = Buf::default();
         stale
