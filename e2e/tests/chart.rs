@@ -66,7 +66,8 @@ fn every_object_is_one_that_the_api_server_knows() {
 #[test]
 fn our_own_kinds_are_what_check_accepts() {
     let read_by_check = ["MoongateConfig", "ClusterLuaPlugin", "LuaPlugin", "Ingress", "IngressClass", "Service"];
-    for file in chart::values_files() {
+    // Those whose objects of these kinds differ.
+    for file in ["default", "everything", "scoped", "side-by-side"].map(|f| format!("{CHART}/ci/{f}-values.yaml")) {
         let objects = chart::render_file(&file);
         let ours = objects.iter().filter(|o| read_by_check.iter().any(|kind| o["kind"] == *kind));
         let manifests: Vec<String> = ours.map(|o| format!("{o}\n")).collect();
@@ -386,4 +387,13 @@ fn a_nodes_ports_are_handed_over_node_by_node() {
     check("default", "Deployment", "strategy", 1);
     check("daemonset", "DaemonSet", "updateStrategy", 0);
     check("host-network", "Deployment", "strategy", 0);
+}
+
+#[test]
+fn constraints_without_a_selector_are_about_these_pods() {
+    let objects = chart::render_file(&format!("{CHART}/ci/everything-values.yaml"));
+    let pods = chart::pods(&objects);
+    let (_, pod) = pods.iter().find(|(name, _)| name.ends_with("-controller")).unwrap();
+    let labels = &pod["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"];
+    assert_eq!(labels["app.kubernetes.io/component"], "controller", "{labels}");
 }

@@ -58,7 +58,10 @@ tolerations:
 {{- $context := . -}}
 topologySpreadConstraints:
 {{- if .part.topologySpreadConstraints }}
-  {{- toYaml .part.topologySpreadConstraints | nindent 2 }}
+{{- $own := dict "matchLabels" (include "moongate.selectorLabels" . | fromYaml) }}
+{{- range .part.topologySpreadConstraints }}
+  {{- toYaml (list (merge (deepCopy .) (hasKey . "labelSelector" | ternary dict (dict "labelSelector" $own)))) | nindent 2 }}
+{{- end }}
 {{- else }}
 {{- range .keys }}
   - maxSkew: 1
