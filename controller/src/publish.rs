@@ -27,6 +27,8 @@ mod serve;
 mod state;
 mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use authenticate::{Authenticate, Authenticated, Peer, Refused};
 pub use metrics::Metrics;

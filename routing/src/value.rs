@@ -1,6 +1,7 @@
 //! What a resource of the table says. Plain data: parsed and valid by construction, in the controller.
 //!
-//! Durations are in milliseconds (`_ms`), sizes in bytes.
+//! Durations are in milliseconds (`_ms`), sizes in bytes. Peers of the next and the last version read and write these
+//! types too: a field that comes later has a default, and what must not be ignored is a feature ([`crate::wire::needs()`]).
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -40,6 +41,7 @@ pub enum Value {
 
 /// What holds for the whole table. `Default` is what an absent MoongateConfig means.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// Limits and time-outs of HTTP; `MoongateConfig.spec.http`.
     pub http: Http,
@@ -55,6 +57,7 @@ pub struct Settings {
 
 /// nginx's and ingress-nginx's settings; the defaults are ingress-nginx's where it has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Http {
     /// A request head beyond this is answered 431 (nginx: `large_client_header_buffers 4 8k`).
     pub request_head_bytes_max: u32,
@@ -124,6 +127,7 @@ impl Default for Http {
 
 /// TLS towards clients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tls {
     /// Oldest protocol version offered.
     pub min_version: TlsVersion,
@@ -150,6 +154,7 @@ pub enum TlsVersion {
 
 /// The `lua_*` directives, with OpenResty's defaults, and the limits per namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Lua {
     /// `lua_max_pending_timers`, per VM.
     pub max_pending_timers: u32,
@@ -196,6 +201,7 @@ impl Default for Lua {
 
 /// What the Lua of a VM may use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LuaLimits {
     /// Heap of one VM and what the host holds for it.
     pub memory_bytes: u64,
@@ -223,6 +229,7 @@ impl Default for LuaLimits {
 
 /// What holds for a host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Host {
     /// The certificate served for it; none: the default one.
     pub certificate: Option<ObjectName>,
@@ -271,6 +278,7 @@ pub struct Backend {
 
 /// Limits of a route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RoutePolicy {
     /// A request body beyond this is answered 413; 0: no limit (`proxy-body-size`).
     pub client_max_body_bytes: u64,
@@ -354,6 +362,7 @@ impl RoutePolicyOverrides {
 /// The plugin uses of one attachment point, in the order in which they run on the request. A plugin that a broader
 /// chain of the same route names too runs once, there, with the config of the most specific chain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Chain {
     /// In running order.
     pub uses: Vec<Use>,
@@ -479,6 +488,7 @@ pub enum Balance {
 
 /// Where an upstream's requests go.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Endpoints {
     /// Sorted, without duplicates.
     pub addresses: Vec<Endpoint>,
@@ -526,6 +536,7 @@ pub struct Certificate {
 
 /// What a namespace's Lua may have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Namespace {
     /// Its VMs' limits.
     pub limits: LuaLimits,

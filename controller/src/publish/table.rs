@@ -191,3 +191,16 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+impl Table {
+    /// Keys, also those that are gone and remembered.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether any key needs something.
+    pub(super) fn has_needs(&self) -> bool {
+        self.slots.iter().any(|(_, entry)| entry.content.as_ref().is_some_and(|content| !content.needs.is_empty()))
+    }
+}
