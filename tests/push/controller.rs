@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::background::Background;
 
 /// Longer than anything takes on a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A token is `POD` or `POD EXPIRES_IN_MS`; `bad` is none, and `away` cannot be looked at.
 #[derive(Clone, Default)]

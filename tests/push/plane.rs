@@ -72,9 +72,10 @@ impl DataPlane {
         status.unwrap_or_else(|| panic!("no status: {answer:?}"))
     }
 
-    /// Waits until a host's requests get this status.
+    /// Waits until a host's requests get this status. Before the first table every request gets 503.
     pub(crate) fn serves(&self, host: &str, status: u16) {
-        until(&format!("status {status} of {host}"), || self.status(host) == status, || self.metrics());
+        let is_so = || self.state.unready().is_none() && self.status(host) == status;
+        until(&format!("status {status} of {host}"), is_so, || self.metrics());
     }
 
     pub(crate) fn wait_for(&self, what: &str, is_so: impl Fn(&Self) -> bool) {

@@ -1,9 +1,14 @@
 //! Values of the table that show at once what is in effect.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use routing::value::{Action, Route, RoutePolicyOverrides};
-use routing::{Change, Key, ObjectName, PathKind, RouteKey, Value};
+use routing::key::{BindingKey, ChainKey, PluginKey, PluginKind};
+use routing::value::{
+    Action, Backend, Balance, Binding, Chain, FailurePolicy, Phase, Plugin, Route, RoutePolicyOverrides, Upstream,
+    UpstreamProtocol, Use,
+};
+use routing::{Change, Hash, Key, ObjectName, PathKind, RouteKey, Value};
 
 /// A key and its value.
 pub(crate) type Pair = (Key, Arc<Value>);
@@ -27,10 +32,59 @@ fn route(host: &str, force_ssl_redirect: bool) -> Pair {
     (Key::Route(key), Arc::new(Value::Route(route)))
 }
 
+/// A host whose requests an access script answers; with the keys of all that it takes.
+pub(crate) fn scripted(host: &str, source: &str) -> Vec<Pair> {
+    let name = ObjectName::new("shop", "quota");
+    let (plugin, chain) = (plugin(), ChainKey::Ingress(ObjectName::new("shop", "shop")));
+    let binding = BindingKey::LuaPluginBinding(name);
+    let uses = vec![Use { plugin: plugin.clone(), binding: binding.clone(), broken: None }];
+    let (key, route) = refuse(host);
+    let Value::Route(mut route) = route.as_ref().clone() else { panic!("not a route") };
+    route.chains = vec![chain.clone()];
+    route.action = Action::Forward(vec![Backend { upstream: "shop/web:80".into(), weight: 1 }]);
+    let upstream = Upstream {
+        endpoints: "shop/web:80".into(),
+        service: ObjectName::new("shop", "web"),
+        port: 80,
+        protocol: UpstreamProtocol::Http,
+        balance: Balance::RoundRobin,
+    };
+    let config = serde_json::json!({});
+    vec![
+        script_of(source),
+        (Key::Upstream("shop/web:80".into()), Arc::new(Value::Upstream(upstream))),
+        (Key::Plugin(plugin.clone()), Arc::new(Value::Plugin(with_access(source)))),
+        (Key::Binding(binding), Arc::new(Value::Binding(Binding { plugin, config, secrets: Vec::new() }))),
+        (Key::Chain(chain), Arc::new(Value::Chain(Chain { uses }))),
+        (key, Arc::new(Value::Route(route))),
+    ]
+}
+
+/// Its plugin.
+pub(crate) fn plugin() -> PluginKey {
+    PluginKey { kind: PluginKind::LuaPlugin, name: ObjectName::new("shop", "quota") }
+}
+
+fn with_access(source: &str) -> Plugin {
+    Plugin {
+        priority: 0,
+        phases: BTreeMap::from([(Phase::Access, Hash::of_bytes(source.as_bytes()))]),
+        modules: BTreeMap::new(),
+        shared_dicts: BTreeMap::new(),
+        variables: BTreeMap::new(),
+        cpu_per_resume_ms: None,
+        failure_policy: FailurePolicy::Fail,
+    }
+}
+
+pub(crate) fn script_of(source: &str) -> Pair {
+    (Key::Script(Hash::of_bytes(source.as_bytes())), Arc::new(Value::Script(source.into())))
+}
+
 /// A script of so many bytes.
 pub(crate) fn script(n: u32, bytes: usize) -> Pair {
     let source = format!("-- {n}\n{}", "x".repeat(bytes));
-    (Key::Script(routing::Hash::of_bytes(source.as_bytes())), Arc::new(Value::Script(source)))
+    script_of(&source)
 }
 
 pub(crate) fn set((key, value): Pair) -> Change {

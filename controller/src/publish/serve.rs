@@ -26,7 +26,7 @@ const HEAD_BYTES_MAX: u32 = 32 * 1024;
 const WINDOW: u32 = 128 * 1024;
 
 /// How long a connection may take to say that it ends.
-const GOODBYE: Duration = Duration::from_secs(1);
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 impl Publisher {
     /// Serves data planes until `shutdown` ends; then their streams are closed. Changes that wait for their time are

@@ -111,7 +111,7 @@ pub(super) async fn run<A: Authenticate>(
         tracing::info!(target: "push", data_plane = %peer, "the stream ends: {end}");
     }
     // Where nothing is taken, it does not arrive.
-    let _ = out.try_send(frame(&ToPlane::Bye { reason: end.to_string() }));
+    let _ = timeout(super::serve::GOODBYE, out.send(frame(&ToPlane::Bye { reason: end.to_string() }))).await;
 }
 
 async fn hello(reader: &mut Reader) -> Result<(Hello, u32), End> {

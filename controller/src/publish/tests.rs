@@ -190,7 +190,7 @@ fn a_new_leader_waits_until_it_has_seen_what_the_data_plane_has() {
     plane.rejoin(&mut late);
     plane.drain(&mut late);
     assert_eq!(plane.commits, 0);
-    plane.now += limits.catch_up;
+    plane.now += 2 * limits.catch_up;
     plane.drain(&mut late);
     assert_eq!(plane.commits, 1);
 }
