@@ -53,6 +53,43 @@ fn a_request_arrives_with_what_ingress_nginx_adds_and_nothing_a_client_claims() 
 }
 
 #[test]
+fn what_the_application_must_judge_itself_arrives_as_it_was_sent() {
+    let upstream = Upstream::echo();
+    let (_manifests, moongate) = proxy(&[upstream.port], "");
+    let mut client = Client::connect(moongate.http);
+    // As ingress-nginx: these are no headers of ours, and docs/security.md says whom they may tell something.
+    client.send(format!(
+        "GET / HTTP/1.1\r\nHost: {HOST}\r\nForwarded: for=1.2.3.4\r\nTrue-Client-IP: 1.2.3.4\r\nCF-Connecting-IP: 1.2.3.4\r\n\
+         Connection: keep-alive\r\nConnection: X-Hop\r\nX-Hop: gone\r\nX-Forwarded-For: 5.6.7.8\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n"
+    ));
+    let got = client.response("GET").text();
+    let lines = [
+        "Forwarded: for=1.2.3.4",
+        "True-Client-IP: 1.2.3.4",
+        "CF-Connecting-IP: 1.2.3.4",
+        "X-Forwarded-For: 127.0.0.1",
+    ];
+    for line in [&lines[..], &["X-Original-Forwarded-For: 5.6.7.8, 9.9.9.9"]].concat() {
+        assert!(got.contains(&format!("\r\n{line}\r\n")), "no {line:?} in\n{got}");
+    }
+    assert!(!got.contains("gone"), "each Connection field counts:\n{got}");
+    // An escaped slash is no slash: neither for the route nor for the dots beside it.
+    for (sent, forwarded) in [
+        ("/a/..%2fadmin", "/a/..%2Fadmin"),
+        ("/a/..%2Fadmin?x=%2f", "/a/..%2Fadmin?x=%2f"),
+        ("/a/%2e%2e/admin", "/admin"),
+        ("/a/%2e%2e%2fadmin", "/a/..%2Fadmin"),
+        ("/a//../admin", "/admin"),
+    ] {
+        let got = client.get(HOST, sent).text();
+        let line = got.lines().next().unwrap_or_default();
+        assert_eq!(line, format!("GET {forwarded} HTTP/1.1"), "{sent}");
+    }
+    // What servlet containers read as dots is refused.
+    assert_eq!(client.get(HOST, "/a/..;/admin").status, 400);
+}
+
+#[test]
 fn a_response_keeps_its_fields_and_gets_server_and_date() {
     let upstream = Upstream::start(|mut c| {
         while c.request().is_some() {
