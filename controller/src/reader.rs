@@ -15,7 +15,7 @@ use crate::problem::Problem;
 use crate::store::object::{
     Age, Backend, Binding, Config, ConfigMap, IngressClass, IngressHeader, Namespace, Plugin, Secret, Service, Slice,
 };
-use crate::store::{Claimant, Fact, Kind, ObjectId, Store, TlsClaim};
+use crate::store::{Claimant, Fact, Kind, ObjectId, PathTo, Store, TlsClaim};
 
 /// What is derived: a key of the table, or the check of an object for problems that no key would tell.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -206,6 +206,12 @@ impl<'a> Reader<'a> {
     pub fn bindings(&self, chain: &ChainKey) -> impl Iterator<Item = (&'a BindingKey, &'a PluginKey)> + use<'a> {
         self.read(Fact::Bindings(chain.clone()));
         self.store.bindings(chain)
+    }
+
+    /// To which Services an Ingress sends which paths.
+    pub fn backends(&self, ingress: &ObjectName) -> impl Iterator<Item = &'a PathTo> + use<'a> {
+        self.read(Fact::Backends(ingress.clone()));
+        self.store.backends(ingress)
     }
 
     /// The places of an Ingress to which bindings are attached; may repeat.

@@ -17,7 +17,7 @@ use routing::key::{BindingKey, ChainKey, PluginKey};
 use routing::{Key, ObjectName, RouteKey};
 
 use crate::layered::Map;
-pub use claims::{Claimant, Place, TlsClaim};
+pub use claims::{Claimant, PathTo, Place, TlsClaim};
 use index::{Entries, Index};
 pub use object::{Age, Kind, Object, ObjectId};
 use object::{
@@ -60,6 +60,8 @@ pub enum Fact {
     Bindings(ChainKey),
     /// To which places of an Ingress bindings are attached.
     Chains(ObjectName),
+    /// To which Services an Ingress sends which paths.
+    Backends(ObjectName),
     /// A MoongateConfig.
     Config(String),
     /// Whether a key of the table has a value: not the store's, but read and invalidated as the store's facts are.
@@ -90,6 +92,7 @@ pub struct Store<'a> {
     addresses: Index<'a, String, ObjectId, Vec<IpAddr>>,
     bindings: Index<'a, ChainKey, BindingKey, PluginKey>,
     chains: Index<'a, ObjectName, (ChainKey, BindingKey), ()>,
+    backends: Index<'a, ObjectName, PathTo, ()>,
     classes: Index<'a, (), String, Arc<IngressClass>>,
 }
 
@@ -103,6 +106,7 @@ struct Contribution {
     addresses: Entries<String, ObjectId, Vec<IpAddr>>,
     bindings: Entries<ChainKey, BindingKey, PluginKey>,
     chains: Entries<ObjectName, (ChainKey, BindingKey), ()>,
+    backends: Entries<ObjectName, PathTo, ()>,
     classes: Entries<(), String, Arc<IngressClass>>,
 }
 
@@ -119,6 +123,7 @@ impl<'l> Store<'l> {
             addresses: Index::over(&base.addresses),
             bindings: Index::over(&base.bindings),
             chains: Index::over(&base.chains),
+            backends: Index::over(&base.backends),
             classes: Index::over(&base.classes),
         }
     }
@@ -186,6 +191,7 @@ impl<'l> Store<'l> {
         self.addresses.replace(old.addresses, new.addresses, |k| _ = touched.insert(Fact::Addresses(k.clone())));
         self.bindings.replace(old.bindings, new.bindings, |k| _ = touched.insert(Fact::Bindings(k.clone())));
         self.chains.replace(old.chains, new.chains, |k| _ = touched.insert(Fact::Chains(k.clone())));
+        self.backends.replace(old.backends, new.backends, |k| _ = touched.insert(Fact::Backends(k.clone())));
         self.classes.replace(old.classes, new.classes, |()| _ = touched.insert(Fact::Classes));
     }
 }
@@ -231,6 +237,7 @@ fn contribution(object: &Object) -> Contribution {
             to.claims = claims::routes(ingress);
             to.hosts = claims::hosts(ingress);
             to.tls = claims::certificates(ingress);
+            to.backends = claims::backends(ingress);
         }
         Object::IngressClass(class) => to.classes.push(((), class.name.clone(), class.clone())),
         Object::Service(service) => {
@@ -337,6 +344,10 @@ impl<'l> Store<'l> {
 
     pub(crate) fn chains<'a>(&'a self, ingress: &ObjectName) -> impl Iterator<Item = &'a ChainKey> + use<'a, 'l> {
         self.chains.get(ingress).map(|((chain, _), ())| chain)
+    }
+
+    pub(crate) fn backends<'a>(&'a self, ingress: &ObjectName) -> impl Iterator<Item = &'a PathTo> + use<'a, 'l> {
+        self.backends.get(ingress).map(|(path, ())| path)
     }
 
     /// Whether the facts that make a key worth deriving say anything at all.

@@ -43,7 +43,10 @@ pub(super) fn plan(chains: &[ChainKey], table: &Translator) -> Plan {
             Phase::Content | Phase::Balancer => {
                 // The most specific place's; there, the first.
                 of_phase.sort_by_key(|p| std::cmp::Reverse(p.level));
-                of_phase.truncate(1);
+                let losing = of_phase.split_off(of_phase.len().min(1));
+                steps.extend(of_phase.drain(..).map(|p| shown(name, p)));
+                let lost = "does not run: the one above is more specific, or first at its place";
+                steps.extend(losing.into_iter().map(|p| format!("{}; {lost}", shown(name, p))));
             }
             Phase::HeaderFilter | Phase::BodyFilter | Phase::Log => {
                 of_phase.sort_by_key(|p| std::cmp::Reverse(p.level));

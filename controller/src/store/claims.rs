@@ -1,6 +1,6 @@
 //! What an Ingress claims: routes, hosts and certificates.
 
-use routing::{PathKind, RouteKey};
+use routing::{ObjectName, PathKind, RouteKey};
 
 use super::index::Entries;
 use super::object::{Age, Backend, Ingress};
@@ -48,6 +48,17 @@ pub struct TlsClaim {
     pub named: bool,
 }
 
+/// A path of an Ingress, and the Service that it goes to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PathTo {
+    /// The Service, of the Ingress's namespace.
+    pub service: String,
+    /// The rule's host; `*` for a rule without one, and for the default backend.
+    pub host: String,
+    /// The path; `/` for the default backend.
+    pub path: String,
+}
+
 /// Who claims a route: the oldest Ingress wins, and within one the first place.
 pub type Claimant = (Age, Place);
 
@@ -77,6 +88,22 @@ pub(crate) fn routes(ingress: &Ingress) -> Entries<RouteKey, Claimant, Backend> 
         claims.push((key, (age.clone(), Place::DefaultBackend), backend.clone()));
     }
     claims
+}
+
+/// The Services that an Ingress sends its paths to.
+pub(crate) fn backends(ingress: &Ingress) -> Entries<ObjectName, PathTo, ()> {
+    let paths = ingress.rules.iter().flat_map(|rule| {
+        rule.paths.iter().flatten().map(|path| (rule.host.as_str(), path.path.as_str(), &path.backend))
+    });
+    let default = ingress.default_backend.iter().map(|backend| ("*", "/", backend));
+    let all = paths.chain(default).filter_map(|(host, path, backend)| match backend {
+        Backend::Service { name, .. } => {
+            let to = PathTo { service: name.clone(), host: host.into(), path: path.into() };
+            Some((ingress.header.age.name.clone(), to, ()))
+        }
+        Backend::Resource(_) => None,
+    });
+    all.collect()
 }
 
 /// The hosts that an Ingress names, in rules and in TLS; `*` for its default backend.

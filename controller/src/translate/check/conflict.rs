@@ -4,6 +4,9 @@
 //! The check of the use that wins tells it to those that lose. So a use with neither phase, that is nearly every one,
 //! reads nothing for this, and a binding to a class with a thousand Ingresses does not look at them.
 
+use std::collections::BTreeSet;
+
+use routing::ObjectName;
 use routing::key::{BindingKey, ChainKey, PluginKey};
 use routing::value::Phase;
 
@@ -11,7 +14,7 @@ use super::super::{chain, class, policy};
 use crate::problem::Problem;
 use crate::reader::Reader;
 use crate::store::object::{Binding, Plugin};
-use crate::store::{Kind, ObjectId};
+use crate::store::{Kind, ObjectId, PathTo};
 use crate::translate::Options;
 
 /// Tells those that lose against a use.
@@ -80,8 +83,7 @@ fn field(binding: &BindingKey) -> String {
     }
 }
 
-/// The places of which a place is a part, as far as they are known without looking at routes: not which Services an
-/// Ingress has.
+/// The places of which a place is a part.
 fn broader(place: &ChainKey, options: &Options, reader: &Reader<'_>) -> Vec<ChainKey> {
     let mut found = Vec::new();
     let ingress = match place {
@@ -109,10 +111,22 @@ fn broader(place: &ChainKey, options: &Options, reader: &Reader<'_>) -> Vec<Chai
             ingress
         }
     };
+    found.extend(services(place, ingress, reader));
     found.push(ChainKey::Namespace(ingress.namespace.clone()));
     let class = reader.ingress(ingress).and_then(|header| class::of(header, options, reader).ok());
     found.extend(class.map(ChainKey::Class));
     found
+}
+
+/// The Services to which the paths of a place within an Ingress go.
+fn services(place: &ChainKey, ingress: &ObjectName, reader: &Reader<'_>) -> BTreeSet<ChainKey> {
+    let here = |to: &&PathTo| match place {
+        ChainKey::Host(_, host) => to.host == *host,
+        ChainKey::Path(_, host, path) => (host == "*" || to.host == *host) && to.path == *path,
+        _ => true,
+    };
+    let of = |to: &PathTo| ChainKey::Service(ObjectName::new(&ingress.namespace, &to.service));
+    reader.backends(ingress).filter(here).map(of).collect()
 }
 
 fn classes(options: &Options, reader: &Reader<'_>) -> Vec<ChainKey> {
