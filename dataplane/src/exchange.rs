@@ -168,7 +168,7 @@ pub struct Response {
     pub head_sent: bool,
     /// The body was ended (`ngx.eof`, or the end of it).
     pub ended: bool,
-    /// Size of the head on the wire, once it is queued (HTTP/1.1 only).
+    /// Size of the head on the wire, once it is queued; over HTTP/2 without compression.
     pub head_bytes: u64,
     /// Body bytes that went out, before transfer coding.
     pub body_bytes: u64,

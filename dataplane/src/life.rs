@@ -7,7 +7,6 @@ use crate::downstream::Client;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
 use crate::lua::phases::{self, Flow};
-use crate::table::Action;
 use crate::{access_log, proxy, respond};
 
 mod admit;
@@ -46,28 +45,25 @@ async fn serve(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Ended> {
     if phases::server_rewrite(ex, client).await? == Flow::Answered {
         return answered(ex, client).await;
     }
-    let route = admit::route(ex)?;
-    if let Some(location) = redirect::to_https(ex, &route) {
-        respond::redirect(ex, 308, &location);
-        return answered(ex, client).await;
-    }
-    admit::body_limit(ex, &route)?;
-    if route.plan.is_empty() {
-        // Others use the worker too: a namespace over its share has to wait.
-        ex.worker.vms.usage.note(0);
-    }
-    if let Some(why) = &route.plan.broken {
-        return Err(Error::new(Kind::Unavailable, why.clone()));
-    }
-    if let Action::Refuse { status, reason } = &route.action
-        && route.plan.content.is_none()
-    {
-        let kind = if *status == 404 { Kind::NoRoute } else { Kind::Unavailable };
-        return Err(Error::new(kind, reason.clone()));
-    }
-    if phases::rewrite(ex, client).await? == Flow::Answered {
-        return answered(ex, client).await;
-    }
+    let mut jumps = 0;
+    let route = loop {
+        let route = admit::route(ex)?;
+        if let Some(location) = redirect::to_https(ex, &route) {
+            respond::redirect(ex, 308, &location);
+            return answered(ex, client).await;
+        }
+        admit::body_limit(ex, &route)?;
+        if route.plan.is_empty() {
+            // Others use the worker too: a namespace over its share has to wait.
+            ex.worker.vms.usage.note(0);
+        }
+        admit::closed(&route)?;
+        match phases::rewrite(ex, client).await? {
+            Flow::Next => break route,
+            Flow::Answered => return answered(ex, client).await,
+            Flow::Jump => admit::jump(ex, &mut jumps)?,
+        }
+    };
     if phases::access(ex, client).await? == Flow::Answered {
         return answered(ex, client).await;
     }

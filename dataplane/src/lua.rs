@@ -48,6 +48,8 @@ pub enum Exit {
     Code(i32),
     /// `ngx.redirect(uri, status)`.
     Redirect(Vec<u8>, u16),
+    /// `ngx.req.set_uri(uri, true)`
+    Jump,
 }
 
 /// What the scripts of a request share with their host.
@@ -86,6 +88,8 @@ pub struct LuaState {
     pub body: charge::Charge,
     /// What of `arg` a script is charged.
     pub arg_charge: charge::Charge,
+    /// Output to an HTTP/1.0 client that waits for its end, so that its length can be said (`lua_http10_buffering`).
+    pub buffered: Option<Vec<u8>>,
     /// The script called `ngx.eof()`.
     pub eof: bool,
     /// `ngx.exit(ngx.ERROR)` or 444: the connection closes without a response.

@@ -115,8 +115,7 @@ async fn attempt(
     if head.status == 101 {
         return respond::tunnel(ex, client, up, head, timeouts.read).await;
     }
-    let plain = respond::start(ex, &mut head)?;
-    ex.upstream_head = head;
+    let plain = respond::start(ex, head)?;
     let result = transfer.finish(ex, client, &mut up, plain).await;
     let took = (crate::clock::tick() - started).as_secs_f64();
     this_try(ex).response_time = Some(took);

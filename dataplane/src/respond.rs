@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::SystemTime;
 
 use crate::error::{Error, Kind, Source};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Out};
 use crate::lua::phases;
 
 /// Why output was refused; the texts are OpenResty's.
@@ -54,6 +54,14 @@ pub fn write(ex: &mut Exchange, data: &[u8]) -> Result<(), OutputError> {
 pub fn finish(ex: &mut Exchange) {
     if ex.resp.ended {
         return;
+    }
+    if let Some(held) = ex.lua.buffered.take()
+        && !ex.resp.head_sent
+    {
+        ex.resp.content_length = ex.resp.content_length.or(Some(held.len() as u64));
+        if !matches!(write(ex, &held), Ok(()) | Err(OutputError::HeaderOnly)) {
+            return;
+        }
     }
     if start(ex).is_err() {
         return;
@@ -133,9 +141,17 @@ fn queue_head(ex: &mut Exchange) {
         resp.headers.retain(|name, _| !is_framing(name));
     }
     let queued = ex.out.queued();
+    let h2 = matches!(ex.out, Out::H2(_)).then(|| h2_head_bytes(&resp.headers, resp.content_length));
     ex.out.head(status, resp.reason.as_deref(), &mut resp.headers, resp.content_length, bodyless);
-    resp.head_bytes = (ex.out.queued() - queued) as u64;
+    resp.head_bytes = h2.unwrap_or((ex.out.queued() - queued) as u64);
     resp.head_sent = true;
+}
+
+/// What a head takes over HTTP/2 at most, for `$bytes_sent`: a frame's head, `:status`, and each field without
+/// compression. What hyper makes of it is not known here.
+fn h2_head_bytes(headers: &http1::Headers, length: Option<u64>) -> u64 {
+    let fields: usize = headers.iter().map(|(name, value)| 3 + name.len() + value.len()).sum();
+    (9 + 5 + fields + if length.is_some() { 10 } else { 0 }) as u64
 }
 
 /// Headers that `Out` writes.
@@ -222,11 +238,12 @@ pub fn redirect(ex: &mut Exchange, status: u16, location: &[u8]) {
 /// An error's response. What scripts and upstreams had set for another response is dropped.
 pub fn error(ex: &mut Exchange, error: &Error) {
     ex.resp.headers.clear();
+    ex.lua.buffered = None;
     ex.resp.reason = None;
     ex.resp.content_length = None;
     ex.resp.from_upstream = false;
     if matches!(error.kind, Kind::BadRequest | Kind::BodyTooLarge | Kind::ClientTimeout | Kind::HeadTooLarge)
-        && let crate::exchange::Out::H1(out) = &mut ex.out
+        && let Out::H1(out) = &mut ex.out
     {
         // What of the request is still to come is not worth reading, or cannot be told apart from the next.
         out.keep_alive = false;

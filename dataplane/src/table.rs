@@ -42,7 +42,7 @@ pub struct Snapshot {
     /// What the Lua of a namespace may reach, by namespace.
     pub reach: imbl::HashMap<Arc<str>, Arc<Reach>>,
     /// `serverRewrite` scripts, which run before the route is chosen.
-    pub server_rewrite: Arc<Vec<Step>>,
+    pub server_rewrite: Arc<ServerRewrite>,
 }
 
 impl Snapshot {
@@ -182,6 +182,15 @@ impl Plan {
             && self.body_filter.is_empty()
             && self.log.is_empty()
     }
+}
+
+/// What runs before the route is chosen.
+#[derive(Debug, Default)]
+pub struct ServerRewrite {
+    /// The scripts in running order.
+    pub steps: Vec<Step>,
+    /// Initial values of the variables that their plugins declare.
+    pub variables: Vec<(String, Vec<u8>)>,
 }
 
 /// One script to run, with the use that it belongs to.

@@ -63,6 +63,8 @@ host_api! {
         fn req_method_set(id: i32) -> bool = false;
         /// `ngx.req.set_uri`
         fn req_uri_set(uri: &[u8], binary: bool) -> Result<i32, &[u8]> = Ok(0);
+        /// `ngx.req.set_uri` with a jump: the script yields and is never resumed.
+        fn req_jump() = ();
         /// The packed arguments of the query string; an error is raised.
         fn req_uri_args(max: i32) -> Result<Option<&[u8]>, &[u8]> = Ok(None);
         /// `ngx.req.set_uri_args`, the arguments as text; an error is raised.

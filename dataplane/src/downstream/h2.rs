@@ -79,9 +79,11 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worke
         .keep_alive_interval(Some(Duration::from_secs(60)))
         .keep_alive_timeout(Duration::from_secs(20));
     let (for_service, for_streams) = (streams.clone(), worker.clone());
+    let requests = std::cell::Cell::new(0);
     let service = hyper::service::service_fn(move |request| {
         let frames = for_service.begin();
-        respond(for_streams.clone(), conn.clone(), request, frames)
+        requests.set(requests.get() + 1);
+        respond(for_streams.clone(), conn.clone(), request, frames, requests.get())
     });
     let connection = builder.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(connection);
@@ -115,9 +117,10 @@ async fn respond(
     conn: Rc<Conn>,
     request: http::Request<Incoming>,
     frames: Frames,
+    serial: u64,
 ) -> std::result::Result<http::Response<Body>, Cut> {
     let (parts, body) = request.into_parts();
-    tokio::task::spawn_local(exchange(worker, conn, parts, body, frames.clone()));
+    tokio::task::spawn_local(exchange(worker, conn, (parts, body), frames.clone(), serial));
     // Dropped with this future, when the client resets the stream before there is a response.
     let body = frames.body();
     // An error resets the stream: there is no response.
@@ -128,8 +131,15 @@ async fn respond(
     Ok(response)
 }
 
-async fn exchange(worker: Rc<Worker>, conn: Rc<Conn>, parts: http::request::Parts, body: Incoming, frames: Frames) {
+async fn exchange(
+    worker: Rc<Worker>,
+    conn: Rc<Conn>,
+    (parts, body): (http::request::Parts, Incoming),
+    frames: Frames,
+    serial: u64,
+) {
     let mut ex = worker.exchanges.take(&worker, &conn);
+    ex.req.serial = serial;
     ex.out = Out::H2(frames.clone());
     head::fill(&mut ex, &parts, &body);
     let limit = worker.snapshot(|s| s.settings.http.request_headers_max);

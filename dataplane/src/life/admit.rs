@@ -8,7 +8,7 @@ use routing::path;
 
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
-use crate::table::CompiledRoute;
+use crate::table::{Action, CompiledRoute};
 
 /// Fills in host, path, args and the client's address, or refuses.
 pub(super) fn check(ex: &mut Exchange) -> Result<()> {
@@ -102,12 +102,38 @@ pub(super) fn route(ex: &mut Exchange) -> Result<Arc<CompiledRoute>> {
         0 => Error::new(Kind::Unavailable, "no table yet"),
         _ => Error::new(Kind::NoRoute, "no route"),
     })?;
-    for (name, value) in &route.plan.variables {
-        ex.lua.used = true;
-        ex.lua.vars.push((name.clone(), Some(value.clone())));
-    }
+    crate::lua::phases::declare(ex, &route.plan.variables);
     ex.route = Some(route.clone());
     Ok(route)
+}
+
+/// Routes that may not be served.
+pub(super) fn closed(route: &CompiledRoute) -> Result<()> {
+    if let Some(why) = &route.plan.broken {
+        return Err(Error::new(Kind::Unavailable, why.clone()));
+    }
+    match &route.action {
+        Action::Refuse { status, reason } if route.plan.content.is_none() => {
+            let kind = if *status == 404 { Kind::NoRoute } else { Kind::Unavailable };
+            Err(Error::new(kind, reason.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// nginx's `NGX_HTTP_MAX_URI_CHANGES`.
+const JUMPS_MAX: u32 = 10;
+
+/// A script chose another path: counts it.
+pub(super) fn jump(ex: &mut Exchange, jumps: &mut u32) -> Result<()> {
+    *jumps += 1;
+    if *jumps <= JUMPS_MAX {
+        return Ok(());
+    }
+    let uri = String::from_utf8_lossy(&ex.req.path).into_owned();
+    let text = format!("rewrite or internal redirection cycle while processing \"{uri}\"");
+    crate::lua::host::error(ex, &text);
+    Err(Error::new(Kind::Script, text))
 }
 
 /// A declared length beyond the route's limit is refused before anything is read.

@@ -129,11 +129,16 @@ pub fn has_room(ex: &Exchange, bytes: usize) -> bool {
 /// # Errors
 /// Its VM has no room for them.
 pub fn output(ex: &mut Exchange, more: usize) -> Result<(), &'static str> {
-    let queued = ex.out.queued().saturating_add(more);
+    let queued = queued(ex).saturating_add(more);
     match ex.lua.sessions.get(ex.lua.at) {
         Some(session) if !ex.lua.output.set(&session.vm, queued) => Err(NO_MEMORY),
         _ => Ok(()),
     }
+}
+
+/// What waits to be sent.
+pub fn queued(ex: &Exchange) -> usize {
+    ex.out.queued() + ex.lua.buffered.as_ref().map_or(0, Vec::len)
 }
 
 /// Charges a request body that is held in memory to the running script.

@@ -8,7 +8,7 @@ use routing::key::PluginKey;
 
 use crate::exchange::Exchange;
 use crate::lua::vms::ScopeVm;
-use crate::lua::{FilterArg, charge, encoding, timers, vars};
+use crate::lua::{Exit, FilterArg, charge, encoding, timers, vars};
 use crate::table::Scope;
 
 mod balancer;
@@ -59,7 +59,7 @@ pub(super) fn running_vm(ex: &Exchange) -> Option<Rc<ScopeVm>> {
 }
 
 /// Logs an error of the host's own about what a script did.
-pub(super) fn error(ex: &Exchange, message: &str) {
+pub(crate) fn error(ex: &Exchange, message: &str) {
     log::host_error(ex, message);
 }
 
@@ -130,6 +130,9 @@ impl Host for Exchange {
     fn req_uri_set(&mut self, uri: &[u8], binary: bool) -> Result<i32, &[u8]> {
         let result = request::set_uri(self, uri, binary);
         answer(self, result)
+    }
+    fn req_jump(&mut self) {
+        self.lua.exit = Some(Exit::Jump);
     }
     fn req_uri_args(&mut self, max: i32) -> Result<Option<&[u8]>, &[u8]> {
         request::uri_args(self, max).map_err(str::as_bytes)

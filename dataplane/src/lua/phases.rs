@@ -26,6 +26,8 @@ pub enum Flow {
     Next,
     /// It has its response, or lost its client.
     Answered,
+    /// `ngx.req.set_uri(uri, true)`: the route is chosen anew.
+    Jump,
 }
 
 /// Why a script did not run to its end.
@@ -39,8 +41,20 @@ pub(super) enum Failure {
 
 /// Before the route is chosen.
 pub async fn server_rewrite(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Flow> {
-    let steps = ex.worker.snapshot(|s| s.server_rewrite.clone());
-    run_all(ex, client, &steps, Phase::ServerRewrite).await
+    let all = ex.worker.snapshot(|s| (!s.server_rewrite.steps.is_empty()).then(|| s.server_rewrite.clone()));
+    let Some(all) = all else { return Ok(Flow::Next) };
+    declare(ex, &all.variables);
+    run_all(ex, client, &all.steps, Phase::ServerRewrite).await
+}
+
+/// Gives variables their initial values; one that an earlier phase declared keeps its own.
+pub fn declare(ex: &mut Exchange, variables: &[(String, Vec<u8>)]) {
+    for (name, value) in variables {
+        ex.lua.used = true;
+        if !ex.lua.vars.iter().any(|(n, _)| n == name) {
+            ex.lua.vars.push((name.clone(), Some(value.clone())));
+        }
+    }
 }
 
 /// After the route is chosen.
@@ -86,6 +100,7 @@ async fn run_all(ex: &mut Exchange, client: &mut Client<'_>, steps: &[Step], pha
                 ex.lua.exit = None;
                 // Never ignored once bytes went out: the client would get two halves of two responses.
                 if step.used.failure_policy == FailurePolicy::Ignore && !ex.resp.head_sent {
+                    ex.lua.buffered = None;
                     continue;
                 }
                 return Err(Error::new(
@@ -94,8 +109,9 @@ async fn run_all(ex: &mut Exchange, client: &mut Client<'_>, steps: &[Step], pha
                 ));
             }
         }
-        if after(ex, phase) == Flow::Answered {
-            return Ok(Flow::Answered);
+        match after(ex, phase) {
+            Flow::Next => {}
+            end => return Ok(end),
         }
     }
     Ok(Flow::Next)
@@ -106,7 +122,10 @@ fn after(ex: &mut Exchange, phase: Phase) -> Flow {
     let exit = ex.lua.exit.take();
     match exit {
         // Output in rewrite or access is an answer; in content it always is.
-        None | Some(Exit::Code(0 | -5)) if ex.resp.head_sent => Flow::Answered,
+        None | Some(Exit::Code(0 | -5) | Exit::Jump) if ex.resp.head_sent || ex.lua.buffered.is_some() => {
+            Flow::Answered
+        }
+        Some(Exit::Jump) => Flow::Jump,
         None | Some(Exit::Code(0 | -5)) => {
             if phase == Phase::Content {
                 Flow::Answered
@@ -134,6 +153,10 @@ fn exit_with(ex: &mut Exchange, code: i32) {
     };
     if ex.resp.head_sent {
         return;
+    }
+    if code >= 300 || code == 204 {
+        // Another response takes the place of what was held back.
+        ex.lua.buffered = None;
     }
     if code < 300 && code != 204 {
         // `ngx.status = 410 ... ngx.exit(200)`: the status set before wins.
@@ -190,7 +213,7 @@ async fn perform(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Vec<Value
         Some(Op::Sleep(duration)) => {
             // What was said so far is not held back by a sleep.
             flush_while(ex, client, tokio::time::sleep(duration)).await?;
-            ex.lua.output.shrink(ex.out.queued());
+            ex.lua.output.shrink(charge::queued(ex));
             Ok(Vec::new())
         }
         Some(Op::ReadBody) => {
@@ -200,7 +223,7 @@ async fn perform(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Vec<Value
         }
         Some(Op::Flush) => {
             client.flush(ex).await?;
-            ex.lua.output.shrink(ex.out.queued());
+            ex.lua.output.shrink(charge::queued(ex));
             Ok(vec![Value::Int(1)])
         }
     }

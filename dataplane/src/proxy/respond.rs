@@ -24,24 +24,26 @@ fn is_hop(name: &[u8]) -> bool {
     }
 }
 
-/// Takes over the head, runs the header filters, queues it. True: the body passes as it is, no script saw the head.
-pub(super) fn start(ex: &mut Exchange, head: &mut ResponseHead) -> Result<bool> {
+/// Takes over the head, runs the header filters, queues it. True: the body passes as it is, no script saw the head. The
+/// upstream's own head stays in the exchange, for `$upstream_http_NAME`.
+pub(super) fn start(ex: &mut Exchange, mut head: ResponseHead) -> Result<bool> {
     ex.resp.from_upstream = true;
     ex.resp.status = head.status;
     let length = match head.framing {
         Framing::Length(n) => Some(n),
-        Framing::None if ex.req.is_head() => declared(head),
+        Framing::None if ex.req.is_head() => declared(&head),
         Framing::None => Some(0),
         Framing::Chunked | Framing::UntilClose => None,
     };
     let unseen = ex.route.as_ref().is_some_and(|r| r.plan.is_empty());
     if unseen && matches!(ex.out, Out::H1(_)) {
-        pass_head(ex, head, length);
+        pass_head(ex, &head, length);
+        ex.upstream_head = head;
         return Ok(true);
     }
     let resp = &mut ex.resp;
     resp.reason = Some(std::mem::take(&mut head.reason));
-    let named = named(head);
+    let named = named(&head);
     for (name, value) in head.headers.iter() {
         if !is_hop(name) && !named.is_some_and(|list| super::forward::lists(list, name)) {
             resp.headers.push(name, value);
@@ -51,6 +53,7 @@ pub(super) fn start(ex: &mut Exchange, head: &mut ResponseHead) -> Result<bool> 
     if let Some(n) = length.filter(|_| head.status != 204 && head.status != 304) {
         resp.headers.push(b"Content-Length", decimal(n, &mut [0; 20]));
     }
+    ex.upstream_head = head;
     crate::respond::start(ex).map_err(|e| Error::new(Kind::Script, e.to_string()))?;
     // A header filter may have replaced the response or declared another length, so each piece is held to that.
     Ok(false)

@@ -139,12 +139,6 @@ ngx.say(#ngx.var.uri)
 --- response_body
 4
 
-=== a jump is not there yet
---- rewrite
-ngx.say(select(2, pcall(function() ngx.req.set_uri("/a", true) end)))
---- response_body
-rewrite:1: ngx.req.set_uri with a jump is not supported yet
-
 === decode_args and encode_args
 --- content
 local t = ngx.decode_args("a=1&b=%41+&c&=x")

@@ -112,7 +112,7 @@ function req.set_method(id)
   if not method_set(ctx, id) then error("unsupported HTTP method: " .. id, 2) end
 end
 
-local uri_set = F.req_uri_set
+local uri_set, req_jump = F.req_uri_set, F.req_jump
 local may_jump = P.phases("server_rewrite", "rewrite")
 
 function req.set_uri(...)
@@ -124,11 +124,12 @@ function req.set_uri(...)
   if uri == "" then error("attempt to use zero-length uri", 2) end
   if n >= 3 and type(binary) ~= "boolean" then bad_argument(3, "set_uri", "boolean", binary) end
   if n >= 2 and type(jump) ~= "boolean" then bad_argument(2, "set_uri", "boolean", jump) end
-  if jump then
-    if not may_jump[ctx.phase] then not_here() end
-    error("ngx.req.set_uri with a jump is not supported yet", 2)
-  end
+  if jump and not may_jump[ctx.phase] then not_here() end
   if uri_set(ctx, uri, #uri, binary or false) < 0 then error(err_text(), 2) end
+  if jump then
+    req_jump(ctx)
+    host_yield()
+  end
 end
 
 local args_set = F.req_args_set

@@ -3,8 +3,8 @@
 
 use lua_vm::{Outcome, Phase};
 
-use crate::exchange::Exchange;
 use crate::exchange::out::HIGH_WATER;
+use crate::exchange::{Exchange, Out};
 use crate::lua::{Op, charge};
 use crate::respond::{self, OutputError};
 
@@ -35,13 +35,17 @@ pub(super) fn write(ex: &mut Exchange, data: &[u8]) -> Outcome {
     if ex.lua.eof || ex.resp.ended {
         return failed(OutputError::SeenEof);
     }
-    // What makes a response one without a body is known once its head is queued: the first output is not refused.
-    let first = !ex.resp.head_sent;
     if let Err(text) = charge::output(ex, data.len()) {
         return Outcome::Raise(text.into());
     }
+    if is_buffered(ex) {
+        ex.lua.buffered.get_or_insert_default().extend_from_slice(data);
+        return Outcome::Ok;
+    }
+    // What makes a response one without a body is known once its head is queued: the first output is not refused.
+    let first = !ex.resp.head_sent;
     let written = if data.is_empty() { respond::start(ex) } else { respond::write(ex, data) };
-    ex.lua.output.shrink(ex.out.queued());
+    ex.lua.output.shrink(charge::queued(ex));
     match written {
         Err(OutputError::HeaderOnly) if first => Outcome::Ok,
         Err(error) => failed(error),
@@ -51,6 +55,17 @@ pub(super) fn write(ex: &mut Exchange, data: &[u8]) -> Outcome {
         }
         Ok(()) => Outcome::Ok,
     }
+}
+
+/// A client of HTTP/1.0 knows no chunks: what it gets is held back to its end and sent with its length, as by
+/// `lua_http10_buffering`. Not once the head is sent, nor where a script has said the length.
+fn is_buffered(ex: &Exchange) -> bool {
+    let old = matches!(&ex.out, Out::H1(out) if out.version == http1::Version::Http10);
+    old && !ex.resp.head_sent && (ex.lua.buffered.is_some() || !has_length(ex))
+}
+
+fn has_length(ex: &Exchange) -> bool {
+    ex.resp.content_length.is_some() || ex.resp.headers.contains(b"content-length")
 }
 
 /// `ngx.send_headers`
@@ -74,6 +89,9 @@ pub(super) fn flush(ex: &mut Exchange, wait: bool) -> Outcome {
     }
     if ex.lua.eof || ex.resp.ended {
         return failed(OutputError::SeenEof);
+    }
+    if ex.lua.buffered.is_some() {
+        return Outcome::Fail("buffering".into());
     }
     if !ex.resp.head_sent || (!wait && ex.resp.body_bytes == 0) {
         return Outcome::Fail("nothing to flush".into());

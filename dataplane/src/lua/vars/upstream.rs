@@ -50,21 +50,26 @@ pub(super) fn get<'a>(ex: &'a mut Exchange, name: &[u8]) -> Option<&'a [u8]> {
     Some(&ex.lua.scratch)
 }
 
-/// `$upstream_http_NAME`: a header of the upstream's response. Scripts that change it change what this says.
+/// `$upstream_http_NAME`: a header of the upstream's response as it came, whatever scripts have made of it since.
 pub(super) fn header<'a>(ex: &'a mut Exchange, name: &[u8]) -> Option<&'a [u8]> {
-    if !ex.resp.from_upstream {
+    if !answered(ex) {
         return None;
     }
-    joined(&ex.resp.headers, &mut ex.lua.scratch, name, b", ")
+    joined(&ex.upstream_head.headers, &mut ex.lua.scratch, name, b", ")
+}
+
+/// The last try got a head, which `upstream_head` is then.
+fn answered(ex: &Exchange) -> bool {
+    ex.tries.last().is_some_and(|t| t.status != 0)
 }
 
 /// `$upstream_cookie_NAME`: the value of a cookie that the upstream sets.
 pub(super) fn cookie<'a>(ex: &'a Exchange, name: &[u8]) -> Option<&'a [u8]> {
-    if !ex.resp.from_upstream {
+    if !answered(ex) {
         return None;
     }
     // The last one wins, as in nginx: a later Set-Cookie overwrites an earlier one.
-    ex.resp.headers.get_all(b"set-cookie").filter_map(|set| parse::cookie(set, name)).last()
+    ex.upstream_head.headers.get_all(b"set-cookie").filter_map(|set| parse::cookie(set, name)).last()
 }
 
 /// Seconds with milliseconds; `-` when it never came to that.

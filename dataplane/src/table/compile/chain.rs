@@ -7,7 +7,7 @@ use routing::key::{ChainKey, PluginKey};
 use routing::value::{FailurePolicy, Phase, Use};
 use routing::{Key, Value};
 
-use super::super::{Meta, Plan, PluginUse, Step, unique};
+use super::super::{Meta, Plan, PluginUse, ServerRewrite, Step, unique};
 use super::plugin::{CompiledPlugin, Plugins};
 use super::scope_of;
 
@@ -28,13 +28,7 @@ pub(super) fn plan(
 ) -> Plan {
     let mut plan = Plan::default();
     let placed = place(chains, meta, raw, plugins, reads, &mut plan.broken);
-    for p in &placed {
-        for (name, value) in &p.plugin.spec.variables {
-            if !plan.variables.iter().any(|(n, _)| n == name) {
-                plan.variables.push((name.clone(), value.clone().into_bytes()));
-            }
-        }
-    }
+    plan.variables = variables(&placed);
     plan.rewrite = forward(&placed, Phase::Rewrite);
     plan.access = forward(&placed, Phase::Access);
     plan.content = most_specific(&placed, Phase::Content);
@@ -51,9 +45,21 @@ pub(super) fn server_rewrite(
     meta: &Arc<Meta>,
     raw: &BTreeMap<Key, Arc<Value>>,
     plugins: &Plugins,
-) -> Vec<Step> {
+) -> ServerRewrite {
     let placed = place(chains, meta, raw, plugins, &mut BTreeSet::new(), &mut None);
-    forward(&placed, Phase::ServerRewrite)
+    let steps = forward(&placed, Phase::ServerRewrite);
+    ServerRewrite { steps, variables: variables(&placed) }
+}
+
+/// What the plugins declare; of several that declare the same, the first counts.
+fn variables(placed: &[Placed]) -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<(String, Vec<u8>)> = Vec::new();
+    for (name, value) in placed.iter().flat_map(|p| &p.plugin.spec.variables) {
+        if !all.iter().any(|(n, _)| n == name) {
+            all.push((name.clone(), value.clone().into_bytes()));
+        }
+    }
+    all
 }
 
 /// The uses of all chains in running order; a plugin that two chains name stands at the broader one's place with the
