@@ -5,7 +5,6 @@
 
 mod admin;
 mod metrics;
-mod planes;
 mod told;
 
 use std::net::SocketAddr;
@@ -135,7 +134,7 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
     if let Some(listener) = webhook {
         tokio::spawn(serve_webhook(shared.clone(), listener, ended.clone()));
     }
-    let status = StatusWriter::spawn(client.clone(), options.status, planes::for_status(shared.publisher.planes()));
+    let status = StatusWriter::spawn(client.clone(), options.status, shared.publisher.planes());
     let (batches_out, batches) = mpsc::channel(BATCHES_MAX);
     tokio::spawn(cluster::watch(client.clone(), options.scope, shared.stats.clone(), batches_out));
     let (term_out, term) = watch::channel(None);
@@ -220,7 +219,7 @@ fn take(shared: &Shared, status: &StatusWriter, batch: Batch, told: &mut Told) {
     let table = shared.table.read().unwrap_or_else(PoisonError::into_inner);
     let view = View::after(&table, &step, metas);
     drop(table);
-    status.observe(view.with_malformed(malformed.into_iter().filter_map(|(_, problem)| problem).collect()));
+    status.observe(view.with_malformed(malformed));
     shared.listed.send_replace(true);
     if !step.changes.is_empty() {
         let (changes, derived, ms) = (step.changes.len(), step.derived, took.as_millis());

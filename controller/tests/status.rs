@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use controller::status::{Facts, Meta, Options, Planes, Publish, Status, StatusWriter, Subject, View};
+use controller::publish::Planes;
+use controller::status::{Facts, Meta, Options, Publish, Status, StatusWriter, Subject, View};
 use controller::store::{Kind, ObjectId};
 use controller::{ObjectRef, Problem};
 use http::{Method, Response, StatusCode};

@@ -118,7 +118,7 @@ async fn reviews_are_answered_over_both_versions_of_http() {
         let answer: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, &answer["response"]["allowed"]), (200, &json!(false)), "{alpn}");
         let message = answer["response"]["status"]["message"].as_str().unwrap();
-        assert!(message.starts_with("spec.phases.access: "), "{message}");
+        assert!(message.starts_with("LuaPlugin shop/quota, spec.phases.access: "), "{message}");
     }
 }
 

@@ -25,9 +25,20 @@ use super::{BindingStatus, plugin::free_object};
     printcolumn(name = "Targets", type_ = "string", json_path = ".spec.targetRefs[*].name"),
     printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type=='Accepted')].status"),
     printcolumn(
+        name = "Resolved",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='ResolvedRefs')].status"
+    ),
+    printcolumn(
         name = "Programmed",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Programmed')].status"
+    ),
+    printcolumn(
+        name = "Conflicted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Conflicted')].status",
+        priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -66,9 +77,20 @@ pub struct LuaPluginBindingSpec {
     printcolumn(name = "Targets", type_ = "string", json_path = ".spec.targetRefs[*].name"),
     printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type=='Accepted')].status"),
     printcolumn(
+        name = "Resolved",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='ResolvedRefs')].status"
+    ),
+    printcolumn(
         name = "Programmed",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Programmed')].status"
+    ),
+    printcolumn(
+        name = "Conflicted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Conflicted')].status",
+        priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

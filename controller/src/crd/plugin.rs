@@ -26,6 +26,12 @@ use super::{Duration, NetworkConfig, PluginStatus, Quantity, Selector};
     printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority"),
     printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type=='Accepted')].status"),
     printcolumn(
+        name = "Resolved",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='ResolvedRefs')].status",
+        priority = 1
+    ),
+    printcolumn(
         name = "Programmed",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Programmed')].status"
@@ -59,6 +65,12 @@ pub struct LuaPluginSpec {
     printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority"),
     printcolumn(name = "Allowed", type_ = "string", json_path = ".spec.allowedNamespaces.from"),
     printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type=='Accepted')].status"),
+    printcolumn(
+        name = "Resolved",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='ResolvedRefs')].status",
+        priority = 1
+    ),
     printcolumn(
         name = "Programmed",
         type_ = "string",

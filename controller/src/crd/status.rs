@@ -22,7 +22,7 @@ pub struct PluginStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub code_hash: Option<String>,
-    /// The newest error that the code made in a request, with the line.
+    /// The newest error that the code made in a request, with the time and the line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub last_error: Option<String>,
@@ -33,7 +33,7 @@ pub struct PluginStatus {
 #[serde(rename_all = "camelCase")]
 pub struct BindingStatus {
     /// `Accepted` (the plugin may be used and the config fits its schema), `ResolvedRefs` (plugin, targets and Secrets
-    /// are there), `Programmed` (every data plane has it).
+    /// are there), `Conflicted` (another plugin runs in its place), `Programmed` (every data plane has it).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,

@@ -13,7 +13,7 @@ use kube::{Client, ResourceExt};
 use routing::ObjectName;
 use tokio::sync::watch;
 
-use super::planes::Planes;
+use crate::publish::Planes;
 
 /// Nodes come and go rarely, and a node's address that is a minute old is no worse than the node's own news.
 const NODES_EVERY: Duration = Duration::from_secs(30);
@@ -147,7 +147,7 @@ async fn follow_nodes(client: Client, mut planes: watch::Receiver<std::sync::Arc
         tokio::select! {
             _ = tick.tick() => {}
             changed = planes.changed() => {
-                let now: BTreeSet<String> = planes.borrow_and_update().planes.iter().map(|p| p.pod.clone()).collect();
+                let now: BTreeSet<String> = planes.borrow_and_update().planes.values().map(|p| p.peer.to_string()).collect();
                 if changed.is_ok() && now == pods {
                     continue;
                 }

@@ -11,10 +11,11 @@ use k8s_openapi::api::networking::v1::IngressLoadBalancerIngress;
 use super::events::{AGAIN, OF_OBJECT_MAX, Telling, Told};
 use super::judge::{Case, World, is_same, is_same_but_error, judge, load_failure};
 use super::meta::{Meta, Status};
-use super::planes::{Planes, Summary};
+use super::planes::Summary;
 use super::queue::Queue;
 use super::view::{Facts, Subject, View, key_of};
 use crate::problem::Problem;
+use crate::publish::Planes;
 use crate::store::{Kind, ObjectId};
 
 /// Objects come in groups, and one of them may mend what another lacks: a condition and an Event wait that long.
@@ -78,7 +79,7 @@ pub struct Ledger {
 struct Entry {
     meta: Option<Meta>,
     facts: Option<Facts>,
-    malformed: Vec<Problem>,
+    malformed: Option<Problem>,
     /// It was an Ingress of ours when it was last looked at.
     was_own: bool,
     /// Since when data planes may be behind.
@@ -126,11 +127,10 @@ impl Ledger {
                 self.look(&id, now, true);
             }
         }
-        for problem in view.malformed {
-            let Some(id) = ObjectId::of_reference(&problem.object) else { continue };
-            let Some(entry) = self.entries.get_mut(&id) else { continue };
+        for (id, problem) in view.malformed {
+            let entry = self.entries.entry(id.clone()).or_default();
             entry.facts.get_or_insert_with(|| unread(&id));
-            entry.malformed.push(problem);
+            entry.malformed = problem;
             self.look(&id, now, true);
         }
     }
@@ -261,7 +261,7 @@ impl Ledger {
         if entry.is_in_flight {
             return None;
         }
-        let (malformed, is_published) = (&entry.malformed[..], entry.is_published(&self.world));
+        let (malformed, is_published) = (entry.malformed.as_slice(), entry.is_published(&self.world));
         let verdict =
             judge(&Case { id: &id, meta, facts, malformed, is_published, world: &self.world, now: now.wall })?;
         if is_same(&meta.status, &verdict.status) {
@@ -326,7 +326,6 @@ impl Entry {
         if is_other {
             *self = Self { facts: self.facts.take(), ..Self::default() };
         }
-        self.malformed.clear();
         self.meta = Some(meta);
     }
 

@@ -1,42 +1,11 @@
-//! What the data planes say about the table that they were sent, and what of it concerns whose status.
+//! What the data planes say about the table that they were sent, by whose status it concerns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use routing::Key;
 use routing::key::PluginKey;
 
-/// The data planes that are connected.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Planes {
-    /// In no order that means anything.
-    pub planes: Vec<Plane>,
-}
-
-/// A data plane that is connected.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plane {
-    /// Its pod, `namespace/name`.
-    pub pod: String,
-    /// It has acknowledged its first whole table. Before that it is not counted: a replica that joins changes nothing
-    /// about those that run.
-    pub is_complete: bool,
-    /// Keys that it has not acknowledged as they are now.
-    pub behind: BTreeSet<Key>,
-    /// Keys that did not take effect there, and why.
-    pub failed: BTreeMap<Key, String>,
-    /// The last failure of each plugin in a request.
-    pub lua_failures: BTreeMap<PluginKey, LuaFailure>,
-}
-
-/// A failure of a plugin's code in a request.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LuaFailure {
-    /// When.
-    pub at: Timestamp,
-    /// With the chunk's name and the line.
-    pub message: String,
-}
+use crate::publish::{LuaFailure, Planes};
 
 /// The data planes by what concerns a key.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,23 +24,25 @@ impl Summary {
     /// Turns the planes' reports round.
     pub(super) fn of(planes: &Planes) -> Self {
         let mut summary = Self::default();
-        for plane in &planes.planes {
-            for (plugin, failure) in &plane.lua_failures {
+        for plane in planes.planes.values() {
+            let pod = plane.peer.to_string();
+            for (plugin, failure) in &plane.lua {
                 let newest = summary.lua.entry(plugin.clone()).or_insert_with(|| failure.clone());
                 if *newest < *failure {
                     *newest = failure.clone();
                 }
             }
+            // Before its first whole table it is not counted: a replica that joins changes nothing about those that run.
             if !plane.is_complete {
                 continue;
             }
             summary.complete += 1;
             for key in &plane.behind {
-                summary.behind.entry(key.clone()).or_default().insert(plane.pod.clone());
+                summary.behind.entry(key.clone()).or_default().insert(pod.clone());
             }
             // What is behind is about to be tried again.
             for (key, message) in plane.failed.iter().filter(|(key, _)| !plane.behind.contains(key)) {
-                summary.failed.entry(key.clone()).or_default().insert(plane.pod.clone(), message.clone());
+                summary.failed.entry(key.clone()).or_default().insert(pod.clone(), message.clone());
             }
         }
         summary

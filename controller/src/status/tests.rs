@@ -5,6 +5,7 @@ mod conditions;
 mod due;
 mod events;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -13,9 +14,10 @@ use routing::key::{PluginKey, PluginKind};
 use routing::{Hash, Key, ObjectName};
 
 use super::ledger::{Ledger, Now, Outcome, Write};
-use super::{Facts, Meta, Plane, Planes, Status, Subject, View};
+use super::{Facts, Meta, Status, Subject, View};
 use crate::crd::{BindingStatus, ConfigStatus, PluginStatus};
 use crate::problem::Problem;
+use crate::publish::{Peer, Plane, Planes};
 use crate::store::{Kind, ObjectId};
 
 /// A ledger with a clock, and an API server that takes every write.
@@ -56,7 +58,8 @@ impl Story {
     }
 
     fn planes(&mut self, planes: &[Plane]) {
-        self.ledger.planes(&Planes { planes: planes.to_vec() }, self.now());
+        let by_uid = planes.iter().map(|plane| (plane.peer.uid.clone(), Arc::new(plane.clone())));
+        self.ledger.planes(&Planes { term: Some(1), planes: by_uid.collect() }, self.now());
     }
 
     /// The statuses that are written now; each succeeds.
@@ -128,7 +131,23 @@ fn ip(address: &str) -> IngressLoadBalancerIngress {
 
 /// A data plane that has everything.
 fn plane(pod: &str) -> Plane {
-    Plane { pod: format!("gate/{pod}"), is_complete: true, ..Plane::default() }
+    Plane {
+        peer: Peer {
+            namespace: "gate".into(),
+            pod: pod.into(),
+            uid: format!("uid-of-{pod}"),
+            service_account: "dataplane".into(),
+        },
+        version: "1".into(),
+        protocol: 1,
+        applied: None,
+        is_complete: true,
+        behind: Default::default(),
+        failed: Default::default(),
+        failed_total: 0,
+        lua: Default::default(),
+        connected: std::time::SystemTime::UNIX_EPOCH,
+    }
 }
 
 fn failing(pod: &str, message: &str) -> Plane {

@@ -19,8 +19,9 @@ pub struct View {
     pub objects: Vec<(ObjectId, Facts)>,
     /// What the API server says about them; none: the object is gone.
     pub metas: Vec<(ObjectId, Option<Meta>)>,
-    /// Of objects that could not be read at all, so that translation does not know them as they are now.
-    pub malformed: Vec<Problem>,
+    /// Of objects that could not be read, so that translation does not know them as they are now: why not; none: they
+    /// can be read again.
+    pub malformed: Vec<(ObjectId, Option<Problem>)>,
 }
 
 /// What translation says about an object.
@@ -70,8 +71,8 @@ impl View {
         Self { objects: objects.map(|(facts, id)| (id, facts)).collect(), metas, malformed: Vec::new() }
     }
 
-    /// With problems of objects that could not be read.
-    pub fn with_malformed(self, malformed: Vec<Problem>) -> Self {
+    /// With objects that could not be read, or can be again.
+    pub fn with_malformed(self, malformed: Vec<(ObjectId, Option<Problem>)>) -> Self {
         Self { malformed, ..self }
     }
 }

@@ -18,8 +18,8 @@ use super::address::{self, Publish};
 use super::events::{Telling, once_more};
 use super::ledger::{Ledger, Now, Outcome, Write};
 use super::meta::Status;
-use super::planes::Planes;
 use super::view::View;
+use crate::publish::Planes;
 use crate::store::{Kind, ObjectId};
 
 /// Under this name the API server notes who wrote a field.

@@ -25,8 +25,10 @@ pub fn judge(table: &Translator, request: &Request) -> Verdict {
         if kind == Kind::Ingress {
             let class = class_name(&object);
             problems.extend(changed(&mut with, id, object));
-            if with.own_class(&id.name).is_none() {
-                return Verdict { warnings: no_class(&with, class).into_iter().collect(), denials: Vec::new() };
+            // Of our class, but a kind that is not served at all.
+            let is_canary = problems.iter().any(|problem| problem.reason == "CanaryNotSupported");
+            if with.own_class(&id.name).is_none() && !is_canary {
+                return Verdict { warnings: no_class(&with, class).into_iter().collect(), ..Verdict::default() };
             }
         } else if matches!(kind, Kind::LuaPluginBinding | Kind::ClusterLuaPluginBinding) {
             problems.extend(changed(&mut with, id, object));
@@ -38,7 +40,8 @@ pub fn judge(table: &Translator, request: &Request) -> Verdict {
     }
     problems.sort();
     problems.dedup();
-    verdict(problems, &known(table, request))
+    let object = id.map(|id| id.reference().to_string()).unwrap_or_else(|| request.kind.kind.clone());
+    Verdict { object, ..verdict(problems, &known(table, request)) }
 }
 
 /// The kinds that are looked at; of others, and of parts of objects, nothing is said.

@@ -63,6 +63,8 @@ pub struct GroupVersionKind {
 /// Whether an object should be taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
+    /// The object, as `Kind namespace/name`: `kubectl` names only the file in which it was.
+    pub object: String,
     /// Why not; none: it should.
     pub denials: Vec<String>,
     /// What its author should know.
@@ -127,12 +129,12 @@ impl Verdict {
     /// `kubectl` prints it after `admission webhook ... denied the request: `.
     fn message(&self) -> String {
         match self.denials.as_slice() {
-            [one] => one.clone(),
+            [one] => format!("{}, {one}", self.object),
             all => {
                 let shown = all.iter().take(DENIALS_MAX).map(|denial| format!("\n- {denial}"));
                 let rest = all.len().saturating_sub(DENIALS_MAX);
                 let more = if rest > 0 { format!("\n- and {rest} more") } else { String::new() };
-                format!("{} problems:{}{more}", all.len(), shown.collect::<String>())
+                format!("{} has {} problems:{}{more}", self.object, all.len(), shown.collect::<String>())
             }
         }
     }

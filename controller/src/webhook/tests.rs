@@ -244,18 +244,25 @@ fn a_name_that_is_still_to_be_made_is_no_problem() {
 #[test]
 fn the_answer_is_what_the_api_server_and_kubectl_understand() {
     let verdict = |denials: usize, warnings: usize| Verdict {
+        object: "LuaPlugin shop/quota".into(),
         denials: (0..denials).map(|n| format!("d{n}")).collect(),
         warnings: (0..warnings).map(|n| format!("{n}{}", "é".repeat(200))).collect(),
     };
+    let one = verdict(1, 0).answer("u");
+    assert_eq!(one["response"]["status"]["message"], "LuaPlugin shop/quota, d0");
     let good = verdict(0, 0).answer("u");
     let expected = json!({"uid": "u", "allowed": true});
     assert_eq!(good, json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": expected}));
     let bad = &verdict(2, 0).answer("u")["response"];
-    let status = json!({"code": 422, "reason": "Invalid", "message": "2 problems:\n- d0\n- d1"});
+    let status =
+        json!({"code": 422, "reason": "Invalid", "message": "LuaPlugin shop/quota has 2 problems:\n- d0\n- d1"});
     assert_eq!((&bad["allowed"], &bad["status"]), (&json!(false), &status));
     let many = verdict(50, 50).answer("u");
     let message = many["response"]["status"]["message"].as_str().unwrap();
-    assert!(message.starts_with("50 problems:") && message.ends_with("- and 30 more"), "{message}");
+    assert!(
+        message.starts_with("LuaPlugin shop/quota has 50 problems:") && message.ends_with("- and 30 more"),
+        "{message}"
+    );
     let warnings = many["response"]["warnings"].as_array().unwrap();
     assert!(warnings.len() == 11 && warnings.iter().all(|w| w.as_str().unwrap().len() <= 256), "{warnings:?}");
 }
@@ -264,7 +271,7 @@ fn the_answer_is_what_the_api_server_and_kubectl_understand() {
 fn what_is_no_review_says_why() {
     let check = |body: &str, part: &str| {
         let e = Request::read(body.as_bytes()).unwrap_err().to_string();
-        assert!(e.contains(part), "{body}: {e}");
+        assert!(e.contains(part), "{}: {e}", &body[..body.len().min(80)]);
     };
     check("", "no AdmissionReview");
     check("7", "no AdmissionReview");
@@ -275,5 +282,6 @@ fn what_is_no_review_says_why() {
         r#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": 1}}"#,
         "invalid type: integer",
     );
-    check(&format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)), "recursion limit");
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    check(&format!(r#"{{"request": {deep}}}"#), "recursion limit");
 }

@@ -6,7 +6,8 @@ use routing::key::ChainKey;
 
 use super::{Story, behind, binding, code, failing, meta, plane, plugin, plugin_key, problem};
 use crate::problem::Problem;
-use crate::status::{Facts, LuaFailure, Plane, Status, Subject};
+use crate::publish::{LuaFailure, Plane};
+use crate::status::{Facts, Status, Subject};
 
 /// `Type=Status/Reason` of each.
 fn lines(conditions: &[Condition]) -> Vec<String> {
@@ -80,7 +81,7 @@ fn the_last_error_has_its_line_and_goes_with_its_code() {
     let mut failing = plane("a");
     let routing::Key::Plugin(key) = plugin_key() else { panic!() };
     let at = "2027-01-15T08:00:00.25Z".parse().unwrap();
-    failing.lua_failures.insert(key, LuaFailure { at, message: "access:3: attempt to index nil".into() });
+    failing.lua.insert(key, LuaFailure { at, message: "access:3: attempt to index nil".into() });
     story.planes(&[failing]);
     story.see(&plugin(), meta(&plugin(), 1), code("return"));
     story.pass(2);

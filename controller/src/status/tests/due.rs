@@ -1,8 +1,9 @@
 //! Which writes are made, and which are not.
 
 use super::{Story, behind, code, failing, ingress, ip, meta, own, plane, plugin, plugin_key};
+use crate::publish::{LuaFailure, Plane};
 use crate::status::ledger::{Outcome, Write};
-use crate::status::{LuaFailure, Meta, Plane, Status, View};
+use crate::status::{Meta, Status, View};
 
 #[test]
 fn an_ingress_gets_the_address_once_and_loses_it_with_the_class() {
@@ -164,7 +165,7 @@ fn an_error_in_requests_is_written_once_a_minute() {
         let mut failing = plane("a");
         let routing::Key::Plugin(key) = plugin_key() else { panic!() };
         let message = format!("access:1: request {second}");
-        failing.lua_failures.insert(key, LuaFailure { at: story.now().wall, message });
+        failing.lua.insert(key, LuaFailure { at: story.now().wall, message });
         story.planes(&[failing]);
         writes += story.statuses().len();
     }

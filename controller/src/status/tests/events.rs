@@ -73,14 +73,14 @@ fn an_object_that_could_not_be_read_tells_why() {
     let mut story = Story::new();
     let malformed = Problem::error(plugin().reference(), "spec.limits.cpu", "Invalid", "is no duration");
     let seen = View { metas: vec![(plugin(), Some(meta(&plugin(), 1)))], ..View::default() };
-    story.ledger.observe(seen.clone().with_malformed(vec![malformed]), story.now());
+    story.ledger.observe(seen.clone().with_malformed(vec![(plugin(), Some(malformed))]), story.now());
     story.pass(2);
     let (statuses, events) = story.writes();
     assert_eq!(events, ["Invalid: spec.limits.cpu: is no duration"]);
     let super::Status::Plugin(status) = &statuses[0].1 else { panic!("{statuses:?}") };
     assert_eq!((status.conditions[0].status.as_str(), status.conditions[0].reason.as_str()), ("False", "Invalid"));
     // And once it can be read, no more.
-    story.ledger.observe(seen, story.now());
+    story.ledger.observe(seen.with_malformed(vec![(plugin(), None)]), story.now());
     story.say(&plugin(), code("return"));
     story.pass(2);
     let (statuses, _) = story.writes();
