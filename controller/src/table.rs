@@ -181,8 +181,8 @@ impl<'l> Layered<'l> {
         self.problems.of(object)
     }
 
-    /// The class under which an Ingress is served, if it is one that has our controller: others' are not ours to write
-    /// a status to, even where we serve them.
+    /// The class of an Ingress, if it is one that has our controller: others' are not ours to write a status to or to
+    /// refuse, even where we serve them.
     pub fn own_class(&self, ingress: &routing::ObjectName) -> Option<String> {
         translate::own_class(ingress, &self.options, &Reader::new(&self.store, self))
     }

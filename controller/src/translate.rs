@@ -67,12 +67,13 @@ impl Options {
     }
 }
 
-/// The class under which an Ingress is served, if its controller is ours.
+/// The class of an Ingress, if its controller is ours.
 pub fn own_class(ingress: &routing::ObjectName, options: &Options, reader: &Reader<'_>) -> Option<String> {
-    let name = class::of(reader.ingress(ingress)?, options, reader).ok()?;
+    let header = reader.ingress(ingress)?;
+    let name = class::named(header, options, reader).ok()?;
     let is_ours = match reader.class(&name) {
         Some(class) => class::is_ours(class, options),
-        None => options.implicit_class.is_some() || name.is_empty(),
+        None => name.is_empty() || class::is_ours_by_name(&name, header.class_annotation.is_some(), options),
     };
     is_ours.then_some(name)
 }

@@ -106,7 +106,11 @@ pub(super) fn key_of(id: &ObjectId) -> Option<Key> {
 fn facts(translator: &Translator, id: &ObjectId) -> Option<Facts> {
     let published = || translator.get(&key_of(id)?).cloned();
     let subject = match (id.kind, translator.store().object(id)?) {
-        (Kind::Ingress, _) => Subject::Ingress { is_own: translator.own_class(&id.name).is_some() },
+        (_, Object::Ingress(ingress)) => {
+            // None of a canary's rules is served, so there is no address for it.
+            let is_served = !ingress.header.annotations.is_canary;
+            Subject::Ingress { is_own: is_served && translator.own_class(&id.name).is_some() }
+        }
         (Kind::LuaPlugin | Kind::ClusterLuaPlugin, _) => Subject::Plugin { code: published().and_then(|v| code(&v)) },
         (_, Object::Binding(binding)) => {
             Subject::Binding { is_used: published().is_some(), targets: binding.targets.clone() }

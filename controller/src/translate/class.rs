@@ -30,7 +30,7 @@ pub(super) fn of(header: &IngressHeader, options: &Options, reader: &Reader<'_>)
 }
 
 /// The class that makes an Ingress ours, whatever it asks for.
-fn named(header: &IngressHeader, options: &Options, reader: &Reader<'_>) -> Result<String, NotServed> {
+pub(super) fn named(header: &IngressHeader, options: &Options, reader: &Reader<'_>) -> Result<String, NotServed> {
     if !is_selected(&header.age.name.namespace, options, reader) {
         return Err(NotServed::NamespaceNotSelected);
     }
@@ -52,7 +52,7 @@ pub(super) fn is_ours(class: &IngressClass, options: &Options) -> bool {
 }
 
 /// Whether a class for which there is no IngressClass is ours: by the annotation that is older than those.
-fn is_ours_by_name(name: &String, is_annotated: bool, options: &Options) -> bool {
+pub(super) fn is_ours_by_name(name: &String, is_annotated: bool, options: &Options) -> bool {
     options.implicit_class.as_ref() == Some(name) || (is_annotated && options.annotation_class.as_ref() == Some(name))
 }
 

@@ -25,9 +25,7 @@ pub fn judge(table: &Translator, request: &Request) -> Verdict {
         if kind == Kind::Ingress {
             let class = class_name(&object);
             problems.extend(changed(&mut with, id, object));
-            // Of our class, but a kind that is not served at all.
-            let is_canary = problems.iter().any(|problem| problem.reason == "CanaryNotSupported");
-            if with.own_class(&id.name).is_none() && !is_canary {
+            if with.own_class(&id.name).is_none() {
                 return Verdict { warnings: no_class(&with, class).into_iter().collect(), ..Verdict::default() };
             }
         } else if matches!(kind, Kind::LuaPluginBinding | Kind::ClusterLuaPluginBinding) {

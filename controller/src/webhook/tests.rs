@@ -26,6 +26,10 @@ fn cluster() -> Translator {
     let objects = [
         class("moongate", "moongate.dev/ingress-controller"),
         class("nginx", "k8s.io/ingress-nginx"),
+        class("migrated", "k8s.io/ingress-nginx"),
+        convert::moongate_config(typed(json!({
+            "metadata": {"name": "moongate"}, "spec": {"migration": {"ingressClasses": ["migrated"]}},
+        }))),
         convert::service(typed(service)),
         convert::lua_plugin(typed(plugin)),
         convert::ingress(typed(ingress("first", "moongate", "web"))),

@@ -1,9 +1,14 @@
 //! Which writes are made, and which are not.
 
+use serde_json::json;
+
 use super::{Story, behind, code, failing, ingress, ip, meta, own, plane, plugin, plugin_key};
 use crate::publish::{LuaFailure, Plane};
 use crate::status::ledger::{Outcome, Write};
-use crate::status::{Meta, Status, View};
+use crate::status::{Facts, Meta, Status, Subject, View};
+use crate::store::{Update, convert};
+use crate::table::Translator;
+use crate::translate::Options;
 
 #[test]
 fn an_ingress_gets_the_address_once_and_loses_it_with_the_class() {
@@ -232,4 +237,41 @@ fn on_the_way_out_only_our_own_are_cleared() {
     let cleared = story.ledger.clear();
     let [Write::Status { id, status, .. }] = cleared.as_slice() else { panic!("{cleared:?}") };
     assert_eq!((id, status), (&ingress("a"), &Status::Ingress(Vec::new())));
+}
+
+/// Whose status is ours to write: of our classes, by object, by name where there is none, and by default; not of those
+/// that are served for another controller.
+#[test]
+fn only_ingresses_of_our_classes_have_a_status() {
+    let options = Options { annotation_class: Some("legacy".into()), watch_without_class: true, ..Options::default() };
+    let mut table = Translator::new(options);
+    let class = |name: &str, controller: &str| {
+        let class = json!({"metadata": {"name": name}, "spec": {"controller": controller}});
+        Update::Apply(convert::ingress_class(serde_json::from_value(class).unwrap()))
+    };
+    let migration =
+        json!({"metadata": {"name": "moongate"}, "spec": {"migration": {"ingressClasses": ["nginx", "gone"]}}});
+    let migration = Update::Apply(convert::moongate_config(serde_json::from_value(migration).unwrap()));
+    let ours = class("ours", "moongate.dev/ingress-controller");
+    table.change([ours, class("nginx", "k8s.io/ingress-nginx"), migration]);
+    let ingress_id = || super::ingress("web");
+    let mut check = |field: Option<&str>, annotation: Option<&str>, expected: bool| {
+        let ingress = json!({
+            "metadata": {"namespace": "shop", "name": "web", "annotations": annotation.map(|a| json!({"kubernetes.io/ingress.class": a}))},
+            "spec": {"ingressClassName": field, "defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}},
+        });
+        let step = table.change([Update::Apply(convert::ingress(serde_json::from_value(ingress).unwrap()))]);
+        let view = View::after(&table, &step, Vec::new());
+        let facts: Vec<&Facts> =
+            view.objects.iter().filter(|(id, _)| *id == ingress_id()).map(|(_, facts)| facts).collect();
+        let [Facts { subject: Subject::Ingress { is_own }, .. }] = facts.as_slice() else { panic!("{view:?}") };
+        assert_eq!(*is_own, expected, "{field:?} {annotation:?}");
+    };
+    check(Some("ours"), None, true);
+    check(Some("nginx"), None, false);
+    check(Some("gone"), None, false);
+    check(None, Some("legacy"), true);
+    check(Some("legacy"), None, false);
+    check(None, None, true);
+    check(Some("other"), None, false);
 }
