@@ -50,6 +50,7 @@ fn understand(options: Controller) -> run::Options {
         clear_on_exit: options.publish.clear_status_on_exit,
         controller: options.controller_class.clone(),
         instance: options.pod.clone(),
+        namespace: options.namespace.clone(),
     };
     run::Options {
         scope: cluster::Scope {

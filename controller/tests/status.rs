@@ -29,6 +29,8 @@ use tokio::sync::watch;
 struct Api {
     made: Arc<Mutex<Vec<(Method, String, Value)>>>,
     answers: Arc<Mutex<BTreeMap<String, Vec<u16>>>>,
+    /// The pods of the controller; the first is its own.
+    pods: Arc<Mutex<Vec<Value>>>,
     /// Requests wait until it is true.
     open: watch::Sender<bool>,
 }
@@ -53,21 +55,33 @@ impl Api {
 
     async fn answer(self, request: http::Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let query = request.uri().query().unwrap_or_default().to_owned();
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         self.made.lock().unwrap().push((method, path.clone(), body.clone()));
         self.open.subscribe().wait_for(|open| *open).await.unwrap();
-        let code = self.answers.lock().unwrap().get_mut(&path).and_then(Vec::pop).unwrap_or(200);
+        let pods = self.pods.lock().unwrap().clone();
+        let missing = path.ends_with("/pods/controller-0") && pods.is_empty();
+        let code = if missing { 404 } else { 200 };
+        let code = self.answers.lock().unwrap().get_mut(&path).and_then(Vec::pop).unwrap_or(code);
         let name = path.trim_end_matches("/status").rsplit('/').next().unwrap_or_default();
         let body = match code {
             200 if path.contains("/events") => {
                 json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": name}, "eventTime": null})
             }
+            200 if path.ends_with("/pods/controller-0") => pods[0].clone(),
+            200 if path.ends_with("/pods") => {
+                assert!(query.contains("labelSelector=app%3Dmoongate") && !query.contains("hash"), "{query}");
+                json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": pods})
+            }
             200 => json!({
                 "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
                 "metadata": {"name": name, "resourceVersion": "1000"}, "status": body["status"],
             }),
-            code => json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "Test"}),
+            code => {
+                let reason = if code == 404 { "NotFound" } else { "Test" };
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason})
+            }
         };
         let mut response = Response::new(Full::from(body.to_string()));
         *response.status_mut() = StatusCode::from_u16(code).unwrap();
@@ -95,6 +109,7 @@ fn writer(client: kube::Client, clear_on_exit: bool) -> StatusWriter {
         clear_on_exit,
         controller: "moongate.dev/ingress-controller".into(),
         instance: "controller-0".into(),
+        namespace: "gate".into(),
     };
     StatusWriter::spawn(client, options, watch::channel(Arc::new(Planes::default())).1)
 }
@@ -183,10 +198,29 @@ async fn failures_are_tried_again_and_objects_that_are_gone_are_not() {
     assert_eq!([count(0), count(1), count(2), count(3), count(4)], [2, 1, 1, 3, 1]);
 }
 
+/// A pod of the controller, as the API server lists it.
+fn pod(name: &str, phase: &str, revision: &str) -> Value {
+    let labels = json!({"app": "moongate", "pod-template-hash": revision});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "status": {"phase": phase}})
+}
+
 #[tokio::test]
 async fn on_the_way_out_addresses_are_cleared_if_they_should_be() {
-    for (clear, leads, expected) in [(true, true, 3), (false, true, 0), (true, false, 0)] {
+    let own = pod("controller-0", "Running", "a");
+    let alone = vec![own.clone()];
+    let cases = [
+        (true, true, alone.clone(), 3),
+        (false, true, alone.clone(), 0),
+        (true, false, alone, 0),
+        // Another one takes over, though it is of another revision; one that has ended does not.
+        (true, true, vec![own.clone(), pod("controller-1", "Running", "b")], 0),
+        (true, true, vec![own.clone(), pod("controller-1", "Succeeded", "b")], 3),
+        // Outside of a cluster there are no pods.
+        (true, true, Vec::new(), 3),
+    ];
+    for (clear, leads, pods, expected) in cases {
         let (api, client) = Api::start().await;
+        *api.pods.lock().unwrap() = pods.clone();
         let writer = writer(client, clear);
         let mut view = ingresses(3);
         let published = serde_json::from_value(json!([{"ip": "192.0.2.1"}, {"hostname": "lb.example"}])).unwrap();
@@ -196,8 +230,8 @@ async fn on_the_way_out_addresses_are_cleared_if_they_should_be() {
         writer.observe(view);
         writer.lead(leads);
         writer.close().await;
-        let made = api.made();
-        assert_eq!(made.len(), expected, "{clear} {leads}: {made:?}");
+        let made: Vec<_> = api.made().into_iter().filter(|(method, ..)| method == Method::PATCH).collect();
+        assert_eq!(made.len(), expected, "{clear} {leads} {pods:?}: {made:?}");
         assert!(made.iter().all(|(_, _, body)| body["status"]["loadBalancer"]["ingress"].is_null()), "{made:?}");
     }
 }
@@ -214,6 +248,7 @@ async fn an_event_that_is_there_already_is_counted_once_more() {
             clear_on_exit: false,
             controller: "moongate.dev/ingress-controller".into(),
             instance: "controller-0".into(),
+            namespace: "gate".into(),
         },
         watch::channel(Arc::new(Planes::default())).1,
     );

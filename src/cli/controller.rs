@@ -100,7 +100,7 @@ pub(crate) struct Publish {
     /// Write no addresses: another controller serves the same class and writes its own
     #[arg(long, group = "published")]
     pub(crate) no_publish_status: bool,
-    /// Take the addresses out again on the way out
+    /// Take the addresses out again when the last controller ends
     #[arg(long)]
     pub(crate) clear_status_on_exit: bool,
 }

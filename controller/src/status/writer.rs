@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt};
 use tokio::sync::{Notify, watch};
@@ -33,6 +34,8 @@ const PACE: (u32, u32) = (100, 100);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Data planes confirm key by key: what they say is looked at this often.
 const PLANES_EVERY: Duration = Duration::from_millis(200);
+/// Labels in which pods of one Deployment differ.
+const OF_REVISION: [&str; 3] = ["pod-template-hash", "controller-revision-hash", "pod-template-generation"];
 /// On the way out, for taking all addresses out.
 const CLEAR_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -45,8 +48,10 @@ pub struct Options {
     pub clear_on_exit: bool,
     /// What Events name as their reporter: our `spec.controller` of IngressClasses.
     pub controller: String,
-    /// Which of our pods reports; at most 128 characters count.
+    /// The name of our pod, which Events name; at most 128 characters count.
     pub instance: String,
+    /// Its namespace.
+    pub namespace: String,
 }
 
 /// Writes statuses and Events from a task of its own.
@@ -74,7 +79,7 @@ impl StatusWriter {
         let (out, addresses) = watch::channel(None);
         let address = tokio::spawn(address::follow(client.clone(), options.publish, planes.clone(), out));
         let instance = options.instance.chars().take(128).collect();
-        let sender = Sender { client, controller: options.controller, instance };
+        let sender = Sender { client, controller: options.controller, instance, namespace: options.namespace };
         let task = tokio::spawn(run(shared.clone(), sender.clone(), planes, addresses));
         Self { shared, sender, clear_on_exit: options.clear_on_exit, task, address }
     }
@@ -92,14 +97,23 @@ impl StatusWriter {
         self.shared.wake.notify_one();
     }
 
-    /// Ends the task. If the options say so and this controller leads, Ingresses lose their address first, all within
-    /// 20 s. The caller must have made sure that no other controller is about to take over.
+    /// Ends the task. If the options say so, this controller leads and there is no other that could take over, Ingresses
+    /// lose their address, all within 20 s.
     pub async fn close(self) {
         self.task.abort();
         self.address.abort();
         let is_leading = *self.shared.leading.borrow();
         if !self.clear_on_exit || !is_leading {
             return;
+        }
+        match tokio::time::timeout(REQUEST_TIMEOUT, self.sender.has_peers()).await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => return,
+            Ok(Err(e)) => {
+                tracing::warn!(error = %e, "it cannot be told whether other controllers run, so addresses stay");
+                return;
+            }
+            Err(_) => return,
         }
         let writes = self.shared.ledger().clear();
         let count = writes.len();
@@ -227,6 +241,7 @@ struct Sender {
     client: Client,
     controller: String,
     instance: String,
+    namespace: String,
 }
 
 impl std::fmt::Debug for Sender {
@@ -284,6 +299,24 @@ impl Sender {
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
         let written = api.patch_status(&id.name.name, &params, &Patch::Merge(patch)).await?;
         Ok(written.resource_version().unwrap_or_default())
+    }
+
+    /// Whether another pod of our Deployment runs: one with our labels, but for those of the revision.
+    async fn has_peers(&self) -> Result<bool, kube::Error> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        // Outside of a cluster there is no such pod, and nobody else.
+        let Some(own) = api.get_opt(&self.instance).await? else { return Ok(false) };
+        let labels = own.labels().iter().filter(|(name, _)| !OF_REVISION.contains(&name.as_str()));
+        let selector: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
+        if selector.is_empty() {
+            return Ok(false);
+        }
+        let alike = api.list(&ListParams::default().labels(&selector.join(","))).await?;
+        let stays = |pod: &Pod| {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            pod.metadata.deletion_timestamp.is_none() && matches!(phase, Some("Running" | "Pending"))
+        };
+        Ok(alike.iter().any(|pod| pod.name_any() != self.instance && stays(pod)))
     }
 
     /// Makes an Event, or says of the one that is there that it has happened again.

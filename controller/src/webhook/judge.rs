@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::review::{Operation, Request, Verdict};
 use crate::files;
 use crate::problem::{Cause, Problem, Severity};
+use crate::schema::nearest;
 use crate::store::{Kind, Object, ObjectId, Update};
 use crate::table::{Layered, Translator};
 
@@ -100,13 +101,20 @@ fn class_name(object: &Object) -> Option<String> {
     }
 }
 
-/// An Ingress that is not ours is none of our business, but a class that nobody has is probably misspelt.
+/// An Ingress that is not ours is none of our business, unless its class is no one's and nearly one of ours.
 fn no_class(table: &Layered<'_>, class: Option<String>) -> Option<String> {
     let class = class?;
-    let id = ObjectId::new(Kind::IngressClass, routing::ObjectName::cluster(&class));
-    table.store().object(&id).is_none().then(|| {
-        format!("spec.ingressClassName: there is no IngressClass {class}, so Moongate does not serve this Ingress")
-    })
+    let mut ours = Vec::new();
+    for known in table.store().classes() {
+        if known.name == class {
+            return None;
+        }
+        if known.controller == table.options().controller {
+            ours.push(known.name.as_str());
+        }
+    }
+    let meant = nearest(&class, ours.into_iter())?;
+    Some(format!("spec.ingressClassName: there is no IngressClass {class}, so nobody serves this; {meant} was meant?"))
 }
 
 /// Whether an Ingress that is not valid could be ours: if it names a class, it is one of ours.

@@ -135,7 +135,8 @@ fn what_is_wrong_with_the_object_is_refused_and_what_others_can_mend_is_told() {
             with(ingress("new", "nginx", "web"), "/metadata/annotations", json!({"moongate.dev/plugins": "?"})),
             Silent,
         ),
-        ("a class that nobody has", ingress("new", "moongat", "web"), Warned("there is no IngressClass moongat")),
+        ("a class that nobody has", ingress("new", "other", "web"), Silent),
+        ("a class that is misspelt", ingress("new", "moongat", "web"), Warned("there is no IngressClass moongat")),
         (
             "an annotation's value",
             annotated("nginx.ingress.kubernetes.io/ssl-redirect", "maybe"),

@@ -109,6 +109,12 @@
   resources: [pods]
   verbs: [get]
 {{- end }}
+{{- if .Values.controller.clearStatusOnExit }}
+# Whether it is the last controller.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list]
+{{- end }}
 {{- end }}
 {{- end -}}
 
