@@ -134,6 +134,20 @@ fn a_data_plane_has_no_rights_and_a_token_for_the_controller_alone() {
     }
 }
 
+#[test]
+fn the_binary_takes_the_arguments_of_every_container() {
+    for file in chart::values_files() {
+        let objects = chart::render_file(&file);
+        for (name, pod) in chart::pods(&objects) {
+            // `--help` comes last: what stands before it has been understood by then.
+            let mut arguments = chart::arguments(chart::own_containers(pod)[0]);
+            arguments.push("--help");
+            let output = moongate::command(&arguments);
+            assert!(output.status.success(), "{file}: {name}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
 /// `Kind namespace/name: resource [names]: verbs`, a line for each right, sorted.
 fn rights(objects: &[Value]) -> Vec<String> {
     let words =
