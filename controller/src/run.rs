@@ -125,7 +125,7 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
         Some(address) => Some(listen(address).await?),
         None => None,
     };
-    info!(admin = %options.admin, push = %options.push, webhook = ?options.webhook, "listening");
+    tell(&admin, &push, webhook.as_ref());
     tokio::spawn(admin::serve(admin, shared.clone()));
     tokio::spawn(certs::keep(client.clone(), options.certificates, certificates_out));
     let (end, ended) = watch::channel(false);
@@ -160,6 +160,13 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|e| Error::Listen(address, e))
+}
+
+/// Where it listens, also where any port was asked for.
+fn tell(admin: &TcpListener, push: &TcpListener, webhook: Option<&TcpListener>) {
+    let at = |listener: &TcpListener| listener.local_addr().map_or_else(|e| e.to_string(), |a| a.to_string());
+    let webhook = webhook.map_or("none".into(), at);
+    info!(admin = at(admin), push = at(push), webhook, "listening");
 }
 
 async fn told_to(mut flag: watch::Receiver<bool>) {

@@ -156,6 +156,11 @@ impl<'l> Layered<'l> {
         })
     }
 
+    /// What the derivations as they stand have read.
+    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.dependents.facts()
+    }
+
     /// How many keys have a value.
     pub fn len(&self) -> usize {
         self.nodes.iter().filter(|node| matches!(node.goal, Goal::Key(_)) && node.value.is_some()).count()

@@ -6,10 +6,11 @@
     reason = "in a test they are how it fails; clippy knows only `#[test]` functions"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use controller::standalone::Standalone;
+use controller::store::{Fact, Kind, ObjectId};
 use routing::value::{Settings, Value};
 use routing::{Change, Key};
 use serde_json::{Value as Json, json};
@@ -44,9 +45,26 @@ fn first_difference(expected: &str, found: &str) -> String {
     format!("  line {line}\n  expected {expected}\n  found    {found}")
 }
 
+/// In a cluster only those Secrets and ConfigMaps are fetched that `cluster::references` tells of the objects: what else
+/// translation reads would never be there.
+fn assert_references_are_complete(input: &Path, standalone: &Standalone) {
+    let table = standalone.translator();
+    let told: BTreeSet<ObjectId> =
+        table.store().objects().flat_map(controller::cluster::references).map(|reference| reference.id).collect();
+    for fact in table.facts() {
+        let id = match fact {
+            Fact::Secret(name) => ObjectId::new(Kind::Secret, name.clone()),
+            Fact::ConfigMap(name) => ObjectId::new(Kind::ConfigMap, name.clone()),
+            _ => continue,
+        };
+        assert!(told.contains(&id), "{}: cluster::references does not tell of {id:?}", input.display());
+    }
+}
+
 /// The table without default settings, and the problems with the file's name alone.
 fn render(input: &Path) -> String {
     let mut standalone = Standalone::open(&[input.to_owned()]);
+    assert_references_are_complete(input, &standalone);
     let directory = format!("{}/", input.parent().unwrap().display());
     let problems: Vec<String> = standalone.problems().iter().map(|p| p.to_string().replace(&directory, "")).collect();
     let mut table = BTreeMap::new();

@@ -31,7 +31,7 @@ const RESPONSE_MAX: Duration = Duration::from_secs(60);
 /// Between two attempts: from, to.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 /// A kind that may not be listed, or is not installed, is asked for this often: a person has to do something first.
-const DENIED_RETRY: Duration = Duration::from_secs(10);
+const DENIED_RETRY: Duration = Duration::from_secs(3);
 /// The annotation of the bookmark after the last object of a streamed list.
 const INITIAL_END: &str = "k8s.io/initial-events-end";
 

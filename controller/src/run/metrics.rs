@@ -111,3 +111,28 @@ impl Metrics {
         self.problems.set(i64::try_from(table.problem_count()).unwrap_or(i64::MAX));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Metrics, Registry, Stats};
+
+    #[test]
+    fn every_metric_is_documented() {
+        let mut registry = Registry::default();
+        Metrics::default().register(&Stats::default(), &mut registry);
+        crate::publish::Metrics::default().register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        let found: BTreeSet<&str> = types.collect();
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/observability.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let section = page.split("## Metrics of a controller\n").nth(1).unwrap().split("\n## ").next().unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let rows: BTreeSet<&str> = rows.collect();
+        // A family without a series is not printed.
+        assert!(found.is_subset(&rows) && found.len() > 15, "{found:?}\n{rows:?}");
+    }
+}

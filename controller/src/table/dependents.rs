@@ -55,6 +55,11 @@ impl<'l> Dependents<'l> {
         readers.into_iter().flatten().copied()
     }
 
+    /// Everything that somebody has read.
+    pub(super) fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.ids.iter().map(|(fact, _)| fact)
+    }
+
     fn id(&mut self, fact: Fact) -> FactId {
         if let Some(id) = self.ids.get(&fact) {
             return *id;

@@ -4,4 +4,5 @@
 
 #![forbid(unsafe_code)]
 
+mod controller;
 mod smoke;
