@@ -1,7 +1,7 @@
 //! `moongate probe`: one request, until it is answered as it should be. The image has neither shell nor curl; `helm test`
 //! and people within a cluster need a client.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -76,12 +76,7 @@ fn status(url: &Url, host: Option<&str>) -> anyhow::Result<u16> {
     );
     tcp.write_all(head.as_bytes()).context("sending")?;
     let mut line = Vec::new();
-    for byte in tcp.take(HEAD_MAX).bytes() {
-        match byte.context("reading the answer")? {
-            b'\n' => break,
-            byte => line.push(byte),
-        }
-    }
+    BufReader::new(tcp.take(HEAD_MAX)).read_until(b'\n', &mut line).context("reading the answer")?;
     let line = String::from_utf8_lossy(&line);
     match line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)).map(|s| s.trim().parse()) {
         Some(Ok(status)) => Ok(status),

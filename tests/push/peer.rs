@@ -115,7 +115,7 @@ impl Peer {
     }
 
     /// The next frame of a controller but keep-alives.
-    pub(crate) async fn from_controller(&mut self) -> Option<ToPlane> {
+    pub(crate) async fn controller_says(&mut self) -> Option<ToPlane> {
         loop {
             match wire::decode_to_plane(&self.line().await?).unwrap() {
                 Received::Frame(ToPlane::KeepAlive {}) => {}
@@ -126,7 +126,7 @@ impl Peer {
     }
 
     /// The next frame of a data plane but keep-alives.
-    pub(crate) async fn from_plane(&mut self) -> Option<FromPlane> {
+    pub(crate) async fn plane_says(&mut self) -> Option<FromPlane> {
         loop {
             match wire::decode_from_plane(&self.line().await?).unwrap() {
                 Received::Frame(FromPlane::KeepAlive {}) => {}
@@ -141,7 +141,7 @@ impl Peer {
         self.say(r#"{"hello":{"protocols":{"min":1,"max":1}}}"#).await;
         let mut seen = Vec::new();
         loop {
-            let frame = self.from_controller().await.expect("a frame");
+            let frame = self.controller_says().await.expect("a frame");
             let is_end = matches!(frame, ToPlane::Commit(_));
             if matches!(frame, ToPlane::Lead(_)) {
                 self.say(r#"{"held":{"last":true}}"#).await;
@@ -156,7 +156,7 @@ impl Peer {
     /// The reason that the other side gives for the end.
     pub(crate) async fn bye(&mut self) -> String {
         loop {
-            match self.from_controller().await {
+            match self.controller_says().await {
                 Some(ToPlane::Bye { reason }) => return reason,
                 Some(_) => {}
                 None => return String::new(),

@@ -43,7 +43,7 @@ fn data_planes_that_are_stuck_cost_no_memory_that_grows_and_hinder_nobody() {
         background.handle.spawn(async move {
             let mut peer = Peer::connect(address, &format!("pod-{n}")).await.ok().unwrap();
             peer.say(r#"{"hello":{"protocols":{"min":1,"max":1}}}"#).await;
-            while !matches!(peer.from_controller().await, Some(ToPlane::Lead(_))) {}
+            while !matches!(peer.controller_says().await, Some(ToPlane::Lead(_))) {}
             peer.say(r#"{"held":{"last":true}}"#).await;
             if n >= READING {
                 // It keeps the stream, and takes nothing more of it.
@@ -72,7 +72,7 @@ fn data_planes_that_are_stuck_cost_no_memory_that_grows_and_hinder_nobody() {
 /// Takes every frame, and answers commits.
 async fn read(mut peer: Peer) {
     let mut table = BTreeMap::new();
-    while let Some(frame) = peer.from_controller().await {
+    while let Some(frame) = peer.controller_says().await {
         match frame {
             ToPlane::Set(set) => drop(table.insert(set.key, set.hash)),
             ToPlane::Commit(commit) => {

@@ -42,13 +42,13 @@ fn next<T>(results: &Receiver<T>) -> T {
 
 /// Up to what the data plane holds.
 async fn lead(peer: &mut Peer, term: u64) -> Vec<(Known<Key>, Hash)> {
-    let hello = peer.from_plane().await;
+    let hello = peer.plane_says().await;
     assert!(matches!(hello, Some(FromPlane::Hello(Hello { .. }))), "{hello:?}");
     peer.send(&ToPlane::Welcome(Welcome { protocol: 1, version: "9.9.9".into() })).await;
     peer.send(&ToPlane::Lead(Lead { term, stale: false })).await;
     let mut pairs = Vec::new();
     loop {
-        match peer.from_plane().await {
+        match peer.plane_says().await {
             Some(FromPlane::Held(held)) => {
                 pairs.extend(held.pairs);
                 if held.last {
@@ -68,7 +68,7 @@ async fn set(peer: &Peer, (key, value): Pair) {
 async fn commit(peer: &mut Peer, counter: u64) -> Applied {
     let commit = CommitFrame { term: 1, counter, versions: Default::default(), whole: false };
     peer.send(&ToPlane::Commit(commit)).await;
-    match peer.from_plane().await {
+    match peer.plane_says().await {
         Some(FromPlane::Applied(applied)) => applied,
         other => panic!("{other:?}"),
     }
@@ -155,7 +155,7 @@ fn a_broken_frame_ends_the_stream_and_what_was_not_committed_is_void() {
                 commit(&mut peer, 1).await;
                 set(&peer, redirect("a.example.com")).await;
                 peer.say(broken).await;
-                assert!(peer.from_plane().await.is_none(), "{broken}");
+                assert!(peer.plane_says().await.is_none(), "{broken}");
             }
             (held, peer)
         });
@@ -179,7 +179,7 @@ fn a_frame_without_an_end_ends_the_stream() {
             // Without a newline, but for the last.
             peer.raw(&megabyte).await;
         }
-        peer.from_plane().await.is_none()
+        peer.plane_says().await.is_none()
     });
     let plane = DataPlane::with(vec![address.to_string()], |_| {});
     assert!(next(&results), "it is ended");
@@ -189,12 +189,12 @@ fn a_frame_without_an_end_ends_the_stream() {
 #[test]
 fn who_commits_without_being_followed_is_left() {
     let (address, results, _background) = scripted(1, async |_, mut peer: Peer| {
-        peer.from_plane().await;
+        peer.plane_says().await;
         peer.send(&ToPlane::Welcome(Welcome { protocol: 1, version: String::new() })).await;
         set(&peer, redirect("a.example.com")).await;
         let commit = CommitFrame { term: 9, counter: 1, versions: Default::default(), whole: false };
         peer.send(&ToPlane::Commit(commit)).await;
-        peer.from_plane().await.is_none()
+        peer.plane_says().await.is_none()
     });
     let plane = DataPlane::with(vec![address.to_string()], |_| {});
     assert!(next(&results), "it is left");

@@ -55,6 +55,10 @@ pub struct Connection {
 /// Serves a client's connection to its end; none is left of it then.
 ///
 /// A block in a function, and by reference, since an async function keeps what it is given twice.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function would keep its arguments twice, in every idle connection"
+)]
 pub fn serve(worker: &Rc<Worker>, connection: &mut Option<Waiting>) -> impl Future<Output = ()> {
     async move {
         while (Idle { connection: &mut *connection, worker, number: None }).await {
