@@ -151,6 +151,8 @@ host_api! {
         fn now() -> f64;
         /// `ngx.time()`: whole seconds.
         fn time() -> f64;
+        /// `monotonic_time` of `resty.core.time`: seconds that never go back.
+        fn monotonic() -> f64 = 0.0;
         /// `ngx.update_time()`
         fn update_time();
         /// `ngx.today` (0), `ngx.localtime` (1), `ngx.utctime` (2)

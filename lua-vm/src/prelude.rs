@@ -29,6 +29,7 @@ pub(crate) const FILES: &[File] = &[
     file!("ngx_process"),
     file!("ngx_balancer"),
     file!("ngx_re"),
+    file!("resty_core"),
     file!("libs"),
     // The name that OpenResty logs it by.
     ("=_G write guard", include_str!("prelude/globals.lua")),

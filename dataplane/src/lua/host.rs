@@ -259,6 +259,9 @@ impl Host for Exchange {
     fn time(&mut self) -> f64 {
         clock::whole()
     }
+    fn monotonic(&mut self) -> f64 {
+        clock::monotonic()
+    }
     /// Time is never cached here: a clock read costs less than what is gained by it.
     fn update_time(&mut self) {}
     fn time_text(&mut self, kind: i32) -> Option<&[u8]> {

@@ -45,3 +45,82 @@ ngx.my_field = 1
 ngx.say(ngx.my_field, " ", ngx.no_field)
 --- response_body
 1 nil
+
+=== resty.core
+--- content
+require "resty.core"
+require("resty.core.response").set_resp_header(nil, "X-A", "1")
+local base = require "resty.core.base"
+local t = base.new_tab(2, 2)
+t[1] = 1
+base.clear_tab(t)
+ngx.say(#t, " ", base.version == require("resty.core").version, " ", base.get_request() ~= nil, " ", base.FFI_OK)
+for name in ("base64 coroutine ctx exit hash misc ndk param phase regex request response shdict socket time uri utils var worker"):gmatch("%S+") do
+  assert(type(require("resty.core." .. name)) == "table", name)
+end
+local free = {}
+local one, two = base.ref_in_table(free, "one"), base.ref_in_table(free, "two")
+ngx.say(one, " ", two, " ", base.ref_in_table(free, nil), " ", free[two])
+local time = require "resty.core.time"
+local a, b = time.monotonic_time(), time.monotonic_msec()
+ngx.say(a >= 0 and a * 1000 <= b + 1, " ", require("resty.core.utils").str_replace_char("a-b-c", "-", "%"))
+require("resty.core.misc").register_ngx_magic_key_getter("magic", function() return "yes" end)
+ngx.say(ngx.magic, " ", require("resty.core.ctx").get_ctx_table({a = 1}).a, " ", ngx.ctx.a)
+ngx.say(type(require "table.new"), " ", type(require "table.clear"), " ", type(require "thread.exdata"))
+local ok, err = pcall(base.get_size_ptr)
+ngx.say(type(err))
+--- response_body
+0 true true 0
+1 2 -1 two
+true a%b%c
+yes 1 1
+function function function
+string
+--- header
+X-A: 1
+
+=== resty.core in the operator VM
+--- operator
+--- content
+require "resty.core"
+require("resty.core.response").set_resp_header(nil, "X-A", "1")
+local base = require "resty.core.base"
+local t = base.new_tab(2, 2)
+t[1] = 1
+base.clear_tab(t)
+ngx.say(#t, " ", base.version == require("resty.core").version, " ", base.get_request() ~= nil, " ", base.FFI_OK)
+for name in ("base64 coroutine ctx exit hash misc ndk param phase regex request response shdict socket time uri utils var worker"):gmatch("%S+") do
+  assert(type(require("resty.core." .. name)) == "table", name)
+end
+local free = {}
+local one, two = base.ref_in_table(free, "one"), base.ref_in_table(free, "two")
+ngx.say(one, " ", two, " ", base.ref_in_table(free, nil), " ", free[two])
+local time = require "resty.core.time"
+local a, b = time.monotonic_time(), time.monotonic_msec()
+ngx.say(a >= 0 and a * 1000 <= b + 1, " ", require("resty.core.utils").str_replace_char("a-b-c", "-", "%"))
+require("resty.core.misc").register_ngx_magic_key_getter("magic", function() return "yes" end)
+ngx.say(ngx.magic, " ", require("resty.core.ctx").get_ctx_table({a = 1}).a, " ", ngx.ctx.a)
+ngx.say(type(require "table.new"), " ", type(require "table.clear"), " ", type(require "thread.exdata"))
+local ok, err = pcall(base.get_size_ptr)
+ngx.say(type(err))
+--- response_body
+0 true true 0
+1 2 -1 two
+true a%b%c
+yes 1 1
+function function function
+cdata
+--- header
+X-A: 1
+
+=== a copy on package.path does not hide what only we can be
+--- operator
+--- content
+local path = package.path
+package.path = "/nowhere/?.lua"
+package.preload["resty.core.base"] = function() return "theirs" end
+package.preload["my.lib"] = function() return "theirs" end
+ngx.say(type(require "resty.core.base"), " ", type(require "ngx.re"), " ", require "my.lib")
+package.path = path
+--- response_body
+table table theirs

@@ -175,6 +175,11 @@ setmetatable(ngx, {
 local ctxs = {}
 P.ctxs = ctxs
 
+function P.has_ctx()
+  local session = ctx.session
+  return session ~= nil and ctxs[session.ctx_id] ~= nil
+end
+
 function get.ctx()
   local session = ctx.session
   if session == nil or ctx.phase == 0 then error("no request found", 3) end

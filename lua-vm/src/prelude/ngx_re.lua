@@ -341,6 +341,11 @@ end
 
 ngx.re = api
 
+function P.regex_cached()
+  local n = re_cached(re)
+  return n
+end
+
 -- The module `ngx.re` --------------------------------------------------------------------------------------------------
 
 local module = {}

@@ -1,6 +1,6 @@
 -- `require` in Lua, so that a module's top level may wait, which a C function below it would forbid.
 -- Order: loaded, the VM's modules, package.preload (ours), and in a trusted VM package.path before ours, so that a
--- user's own copy of a library wins.
+-- user's own copy of a library wins. `resty.core` and `ngx.*` are always ours: others call C functions of nginx.
 local P = ...
 setfenv(1, P.env)
 local module_source, load_source, trusted = P.C.module_source, P.C.load_source, P.trusted
@@ -15,7 +15,14 @@ for name, loader in next, preload do
 end
 P.ours = ours
 
+local sub = string.sub
+
+local function is_core(name)
+  return sub(name, 1, 10) == "resty.core" or sub(name, 1, 4) == "ngx."
+end
+
 local function find(name)
+  if ours[name] and is_core(name) then return ours[name] end
   local source = module_source(name)
   if source then
     local f, err = load_source(source, "=" .. name)

@@ -13,6 +13,12 @@ pub(super) fn whole() -> f64 {
     time::now().as_secs() as f64
 }
 
+/// Seconds since this was first asked for, by a clock that never goes back.
+pub(super) fn monotonic() -> f64 {
+    static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    START.elapsed().as_secs_f64()
+}
+
 /// `ngx.today` (0), `ngx.localtime` (1), `ngx.utctime` (2).
 pub(super) fn text(kind: i32, out: &mut Vec<u8>) {
     let utc = time::now().as_secs().cast_signed();
