@@ -180,25 +180,25 @@ host_api! {
         // Text. No answer where one is always to be had: the VM has no room for it.
 
         /// `ngx.escape_uri`
-        fn escape_uri(text: &[u8], kind: i32) -> Option<&[u8]> = None;
+        fn escape_uri(text: &[u8], kind: i32) -> Option<&[u8]> = Some(&[]);
         /// `ngx.unescape_uri`
-        fn unescape_uri(text: &[u8]) -> Option<&[u8]> = None;
+        fn unescape_uri(text: &[u8]) -> Option<&[u8]> = Some(&[]);
         /// `ngx.decode_args`, packed.
-        fn decode_args(text: &[u8], max: i32) -> Option<&[u8]> = None;
+        fn decode_args(text: &[u8], max: i32) -> Option<&[u8]> = Some(&[0; 8]);
         /// Base64: the standard alphabet with (0) or without (1) padding, or the URL's without (2).
-        fn encode_base64(text: &[u8], kind: i32) -> Option<&[u8]> = None;
+        fn encode_base64(text: &[u8], kind: i32) -> Option<&[u8]> = Some(&[]);
         /// Base64: the standard alphabet (0), the URL's (1), or MIME's, which skips foreign characters (2).
         fn decode_base64(text: &[u8], kind: i32) -> Option<&[u8]> = None;
         /// `ngx.md5` (`hex`), `ngx.md5_bin`
-        fn md5(text: &[u8], hex: bool) -> Option<&[u8]> = None;
+        fn md5(text: &[u8], hex: bool) -> Option<&[u8]> = Some(&[]);
         /// `ngx.sha1_bin`
-        fn sha1(text: &[u8]) -> Option<&[u8]> = None;
+        fn sha1(text: &[u8]) -> Option<&[u8]> = Some(&[]);
         /// `ngx.hmac_sha1`
-        fn hmac_sha1(key: &[u8], text: &[u8]) -> Option<&[u8]> = None;
+        fn hmac_sha1(key: &[u8], text: &[u8]) -> Option<&[u8]> = Some(&[]);
         /// `ngx.crc32_short`, `ngx.crc32_long`
         fn crc32(text: &[u8]) -> f64 = 0.0;
         /// `ngx.quote_sql_str`
-        fn quote_sql(text: &[u8]) -> Option<&[u8]> = None;
+        fn quote_sql(text: &[u8]) -> Option<&[u8]> = Some(&[]);
 
         // `ngx.shared`. A value that comes back begins with the head that `value_of` of `prelude/ngx_shared.lua`
         // reads; `kind`, `text` and `number` are a value that goes in. Errors are returned beside nil.
