@@ -39,7 +39,11 @@ impl Metrics {
         r.register("batches", "Commits received", self.batches.clone());
         r.register("keys", "Keys that are held", self.keys.clone());
         r.register("table_from_disk", "1 while the table is the last run's", self.from_disk.clone());
-        r.register("table_write_failures", "Times that the table could not be written", self.disk_failures.clone());
+        r.register(
+            "table_write_failures",
+            "Times that the table could not be written or read",
+            self.disk_failures.clone(),
+        );
         r.register("stream_failures", "Streams that failed, by what failed", self.failed.clone());
         r.register("skipped_frames", "Frames of a newer version, which were skipped", self.skipped.clone());
     }
