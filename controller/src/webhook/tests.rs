@@ -104,18 +104,9 @@ fn check(verdict: Verdict, expected: Expected, what: &str) {
 }
 
 #[test]
-fn what_is_wrong_with_the_object_is_refused_and_what_others_can_mend_is_told() {
-    let table = cluster();
+fn what_is_wrong_with_an_ingress_is_refused_and_what_others_can_mend_is_told() {
     let new = ingress("new", "moongate", "web");
     let annotated = |name: &str, value: &str| with(new.clone(), "/metadata/annotations", json!({name: value}));
-    let binding = |config: Value| {
-        let spec = json!({
-            "pluginRef": {"name": "quota"}, "targetRefs": [{"kind": "Ingress", "name": "first"}], "config": config,
-        });
-        ours("LuaPluginBinding", spec)
-    };
-    let phases = |access: &str| ours("LuaPlugin", json!({"phases": {"access": access}}));
-    let modules_from = json!({"modulesFrom": [{"configMapRef": {"name": "lua"}}]});
     let cases = [
         ("a good Ingress", new.clone(), Silent),
         ("no such Service", ingress("new", "moongate", "gone"), Warned("there is no Service shop/gone; create it")),
@@ -157,6 +148,21 @@ fn what_is_wrong_with_the_object_is_refused_and_what_others_can_mend_is_told() {
             ),
             Denied("not supported"),
         ),
+    ];
+    check_creations(cases);
+}
+
+#[test]
+fn what_is_wrong_with_our_kinds_is_refused_and_what_others_can_mend_is_told() {
+    let binding = |config: Value| {
+        let spec = json!({
+            "pluginRef": {"name": "quota"}, "targetRefs": [{"kind": "Ingress", "name": "first"}], "config": config,
+        });
+        ours("LuaPluginBinding", spec)
+    };
+    let phases = |access: &str| ours("LuaPlugin", json!({"phases": {"access": access}}));
+    let modules_from = json!({"modulesFrom": [{"configMapRef": {"name": "lua"}}]});
+    let cases = [
         ("good Lua", phases("return 1"), Silent),
         ("Lua that does not compile", phases("return ]"), Denied("spec.phases.access")),
         ("a ConfigMap that comes later", ours("LuaPlugin", modules_from), Warned("there is no ConfigMap shop/lua")),
@@ -199,6 +205,11 @@ fn what_is_wrong_with_the_object_is_refused_and_what_others_can_mend_is_told() {
             Silent,
         ),
     ];
+    check_creations(cases);
+}
+
+fn check_creations<const N: usize>(cases: [(&str, Value, Expected); N]) {
+    let table = cluster();
     for (what, object, expected) in cases {
         check(ask(&table, "CREATE", &object, &Value::Null), expected, what);
     }
