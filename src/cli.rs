@@ -29,9 +29,9 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Watch a Kubernetes API server, and push the routing table to data planes
     Controller(Box<Controller>),
-    /// Print the CustomResourceDefinitions, for `kubectl apply -f -`
     /// Send a request until its status is the expected one: for `helm test`, and within the image, which has no curl
     Probe(Probe),
+    /// Print the CustomResourceDefinitions, for `kubectl apply -f -`
     Crds(Crds),
 }
 

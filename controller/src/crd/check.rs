@@ -69,11 +69,12 @@ fn spec_schema<T: serde::Serialize>(definition: &T) -> Schema {
     Schema::parse(&spec).unwrap_or_else(|_| Schema::empty())
 }
 
-/// CEL rules are [`rules`] here.
+/// CEL rules are [`rules`] here; how fields are merged is the API server's alone.
 fn without_rules(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             fields.shift_remove("x-kubernetes-validations");
+            fields.shift_remove("x-kubernetes-map-type");
             fields.values_mut().for_each(without_rules);
         }
         Value::Array(items) => items.iter_mut().for_each(without_rules),

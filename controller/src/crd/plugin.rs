@@ -338,5 +338,7 @@ fn variables_schema(_: &mut SchemaGenerator) -> Schema {
 
 /// An object of any shape.
 pub(super) fn free_object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+    // Atomic: server-side apply takes it as one value. Merged field by field, taking the last field out of a config would
+    // leave `null`, which is refused.
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-map-type": "atomic"})
 }

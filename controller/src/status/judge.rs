@@ -122,10 +122,10 @@ pub(super) fn is_same(seen: &Status, now: &Status) -> bool {
     }
 }
 
-/// Whether nothing but the last error differs: it may be another at each request.
+/// Whether nothing but the last error differs, where there is one already: it may be another at each request.
 pub(super) fn is_same_but_error(seen: &Status, now: &Status) -> bool {
     match (seen, now) {
-        (Status::Plugin(a), Status::Plugin(b)) => {
+        (Status::Plugin(a), Status::Plugin(b)) if a.last_error.is_some() => {
             let a = PluginStatus { last_error: b.last_error.clone(), ..a.clone() };
             is_same(&Status::Plugin(a), now)
         }
