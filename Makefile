@@ -25,7 +25,7 @@ lint: ## Formatting and clippy, warnings refused
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-cluster: ## Runs a Kubernetes on this machine until Ctrl-C (Linux, root); prints how to use it
+cluster: ## Runs a Kubernetes with Moongate in it until Ctrl-C (Linux, root); prints how to use it
 	@scripts/install-build-deps
 	@scripts/install-cluster-deps && scripts/build-kube >/dev/null
 	cargo build --workspace --bins --locked

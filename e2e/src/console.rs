@@ -32,7 +32,13 @@ pub fn steps(document: &str) -> Vec<Step> {
 
 /// Runs a command in the repository by bash; what it printed, without its errors (curl's progress is one).
 pub fn perform(command: &str) -> String {
-    let output = run(Command::new("bash").args(["-c", command]).current_dir(crate::tidy::root()));
+    perform_with(command, &[])
+}
+
+/// [`perform`] with variables in its environment.
+pub fn perform_with(command: &str, variables: &[(&str, String)]) -> String {
+    let variables = variables.iter().map(|(name, value)| (name, value));
+    let output = run(Command::new("bash").args(["-c", command]).envs(variables).current_dir(crate::tidy::root()));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -66,6 +66,8 @@ static USE: RwLock<()> = RwLock::new(());
 enum Turn {
     Shared(RwLockReadGuard<'static, ()>),
     Alone(RwLockWriteGuard<'static, ()>),
+    /// As long as another bed of the same test.
+    Beside,
 }
 
 impl Bed {
@@ -79,6 +81,11 @@ impl Bed {
     pub fn alone(namespace: &str) -> Option<Self> {
         let turn = || Turn::Alone(USE.write().unwrap_or_else(PoisonError::into_inner));
         super::shared().map(|cluster| Self::of(cluster, namespace, turn()))
+    }
+
+    /// A second namespace of the same test; it has to be dropped first.
+    pub fn beside(&self, namespace: &str) -> Self {
+        Self::of(self.cluster, namespace, Turn::Beside)
     }
 
     fn of(cluster: &'static Cluster, namespace: &str, turn: Turn) -> Self {

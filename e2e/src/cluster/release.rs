@@ -41,7 +41,7 @@ fn helm(cluster: &Cluster, fixed: &[&str], values: &[&str]) -> anyhow::Result<St
     let values: Vec<String> = image.into_iter().chain(drain).chain(values.iter().map(|v| (*v).to_owned())).collect();
     let mut arguments: Vec<&str> = fixed.to_vec();
     for value in &values {
-        arguments.extend(["--set", value]);
+        arguments.extend([if value.starts_with("image.") { "--set-string" } else { "--set" }, value]);
     }
     cluster.helm(&arguments)
 }

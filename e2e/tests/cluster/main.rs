@@ -3,6 +3,17 @@
 //! They need Linux and root. Elsewhere, or with `MOONGATE_CLUSTER=0`, each says on stderr that it is not run.
 
 #![forbid(unsafe_code)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "all of this is test code: a panic is the failure of a test")]
 
 mod controller;
+mod failures;
+mod install;
+mod plugins;
+mod rights;
+mod rolling;
+mod site;
 mod smoke;
+mod tls;
+mod traffic;
+mod upgrade;
+mod webhook;

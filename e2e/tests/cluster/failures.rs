@@ -1,0 +1,182 @@
+//! Parts end: traffic goes on, and everything converges after.
+
+use std::collections::BTreeSet;
+
+use e2e::cluster::bed::{PATIENCE, rolled_out};
+use e2e::cluster::release::RELEASE;
+use e2e::wait::until_slowly;
+use serde_json::{Value, json};
+
+use crate::site::{Site, ingress};
+
+const LEASE: &str = "moongate-controller";
+
+fn pods(site: &Site, component: &str) -> BTreeSet<String> {
+    let pods = site.list(RELEASE, "Pod", &format!("app.kubernetes.io/component={component}"));
+    pods.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Ends a pod at once, as a node that dies does.
+fn kill(site: &Site, pod: &str) {
+    let said = site.cluster.kubectl(&["-n", RELEASE, "delete", "pod", pod, "--grace-period=0", "--force"]);
+    said.unwrap_or_else(|e| panic!("{e}"));
+}
+
+fn await_release(site: &Site) {
+    for name in ["moongate-controller", "moongate-dataplane"] {
+        site.await_object_in(RELEASE, "Deployment", name, "rolled out", rolled_out);
+    }
+}
+
+fn leader(site: &Site) -> Result<String, String> {
+    let lease = site.look(RELEASE, "Lease", LEASE)?.ok_or("no Lease")?;
+    let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
+    // The identity begins with the pod's name.
+    pods(site, "controller").into_iter().find(|pod| holder.starts_with(pod)).ok_or(format!("led by {holder:?}"))
+}
+
+fn serve(site: &Site, host: &str) {
+    site.backend("web", 2);
+    site.apply(&ingress("web", host, "web", ""));
+    site.await_everywhere(host, "/", 200);
+}
+
+/// A change that only goes through when everything works.
+fn await_change(site: &Site, host: &str) {
+    site.apply(&ingress("change", host, "web", ""));
+    site.await_status(host, "/", 200);
+    site.await_object("Ingress", "change", "with an address", |i| i["status"]["loadBalancer"]["ingress"].is_array());
+    site.delete("Ingress", "change");
+    site.await_status(host, "/", 404);
+}
+
+#[test]
+fn a_data_plane_is_killed() {
+    let Some(site) = Site::alone("kill-dataplane") else { return };
+    serve(&site, "kill-dataplane.test");
+    let before = pods(&site, "dataplane");
+    kill(&site, before.first().unwrap());
+    await_release(&site);
+    assert_ne!(pods(&site, "dataplane"), before);
+    await_change(&site, "change.kill-dataplane.test");
+}
+
+#[test]
+fn the_leader_is_killed_and_the_other_takes_over() {
+    let Some(site) = Site::alone("kill-leader") else { return };
+    serve(&site, "kill-leader.test");
+    let load = site.load("kill-leader.test", "/");
+    load.await_answers(50);
+    let first = until_slowly(PATIENCE, "a leader", || leader(&site));
+    kill(&site, &first);
+    let second = until_slowly(PATIENCE, "another leader", || match leader(&site)? {
+        same if same == first => Err(same),
+        other => Ok(other),
+    });
+    await_change(&site, "change.kill-leader.test");
+    // One that is asked to end hands over at once.
+    let said = site.cluster.kubectl(&["-n", RELEASE, "delete", "pod", &second, "--wait=false"]);
+    said.unwrap_or_else(|e| panic!("{e}"));
+    await_change(&site, "change2.kill-leader.test");
+    await_release(&site);
+    load.assert_none_failed();
+}
+
+#[test]
+fn the_api_server_is_away_and_comes_back() {
+    let Some(site) = Site::alone("kill-apiserver") else { return };
+    serve(&site, "kill-apiserver.test");
+    let load = site.load("kill-apiserver.test", "/");
+    load.await_answers(50);
+    let control = &site.cluster.control;
+    control.apiserver.kill();
+    // Longer than the Lease lasts: 10,000 answers are 50 s.
+    e2e::until_within(2 * PATIENCE, "answers without an API server", || {
+        let report = load.report();
+        if report.answered > 8_000 { Ok(()) } else { Err(format!("{report:?}")) }
+    });
+    control.apiserver.resume().unwrap();
+    e2e::cluster::control::await_ready(site.cluster.client, &control.apiserver);
+    site.cluster.revive();
+    await_change(&site, "change.kill-apiserver.test");
+    control.etcd.kill();
+    control.etcd.resume().unwrap();
+    e2e::cluster::control::await_ready(site.cluster.client, &control.apiserver);
+    site.cluster.revive();
+    await_change(&site, "change2.kill-apiserver.test");
+    await_release(&site);
+    load.assert_none_failed();
+}
+
+#[test]
+fn without_controllers_data_planes_serve_and_restart() {
+    let Some(site) = Site::alone("no-controllers") else { return };
+    serve(&site, "no-controllers.test");
+    let scale = |replicas: u32| {
+        let patch = json!({"spec": {"replicas": replicas}}).to_string();
+        let arguments = ["-n", RELEASE, "patch", "deployment", "moongate-controller", "--type=merge", "-p", &patch];
+        site.cluster.kubectl(&arguments).unwrap_or_else(|e| panic!("{e}"));
+    };
+    scale(0);
+    until_slowly(PATIENCE, "the end of the controllers", || match pods(&site, "controller") {
+        none if none.is_empty() => Ok(()),
+        some => Err(format!("{some:?}")),
+    });
+    assert_eq!(site.try_get("no-controllers.test", "/").unwrap().status, 200);
+    // Each container is killed; its pod, with the last table in it, stays.
+    let restarts = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0);
+    let seen = || site.list(RELEASE, "Pod", "app.kubernetes.io/component=dataplane");
+    let before: u64 = seen().iter().map(restarts).sum();
+    for pod in seen() {
+        let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap_or_default().to_owned();
+        let id = id.trim_start_matches("containerd://");
+        let killed = site.cluster.nodes[0].ctr().args(["task", "kill", "-s", "KILL", id]).status();
+        assert!(killed.is_ok_and(|s| s.success()), "cannot kill {id}");
+    }
+    until_slowly(PATIENCE, "restarted data planes that are ready", || {
+        let pods = seen();
+        let ready = pods.iter().all(|pod| pod["status"]["containerStatuses"][0]["ready"] == true);
+        let now: u64 = pods.iter().map(restarts).sum();
+        if ready && now >= before + 2 { Ok(()) } else { Err(format!("{now} restarts\n{}", site.state())) }
+    });
+    site.await_status("no-controllers.test", "/", 200);
+    // A new pod has no table: it is not ready before a controller is there, and the others serve.
+    let said = site.cluster.kubectl(&["-n", RELEASE, "scale", "deployment", "moongate-dataplane", "--replicas=3"]);
+    said.unwrap_or_else(|e| panic!("{e}"));
+    until_slowly(PATIENCE, "a third pod that runs and is not ready", || {
+        let pods = seen();
+        let status = |p: &Value| p["status"]["containerStatuses"][0].clone();
+        let waits = pods.iter().filter(|p| status(p)["ready"] == false && status(p)["started"].is_boolean()).count();
+        if waits == 1 { Ok(()) } else { Err(site.state()) }
+    });
+    assert_eq!(site.try_get("no-controllers.test", "/").unwrap().status, 200);
+    scale(2);
+    until_slowly(PATIENCE, "three ready data planes", || {
+        let deployment = site.look(RELEASE, "Deployment", "moongate-dataplane")?.ok_or("gone")?;
+        let ready = deployment["status"]["readyReplicas"].as_u64().unwrap_or(0);
+        if ready == 3 { Ok(()) } else { Err(format!("{ready}\n{}", site.state())) }
+    });
+    let said = site.cluster.kubectl(&["-n", RELEASE, "scale", "deployment", "moongate-dataplane", "--replicas=2"]);
+    said.unwrap_or_else(|e| panic!("{e}"));
+    await_release(&site);
+    await_change(&site, "change.no-controllers.test");
+}
+
+#[test]
+fn the_network_between_both_sides_is_cut() {
+    let Some(site) = Site::alone("cut") else { return };
+    serve(&site, "cut.test");
+    let load = site.load("cut.test", "/");
+    load.await_answers(50);
+    let node = site.cluster.nodes[0].holder;
+    // Silently, as a broken network does: no reset tells anyone. Pods of a bridge meet in its own hook.
+    node.script("nft 'table bridge cut { chain f { type filter hook forward priority 0; tcp dport 8444 drop; tcp sport 8444 drop; }; }'")
+        .unwrap();
+    site.apply(&ingress("late", "late.cut.test", "web", ""));
+    load.await_answers(2_000);
+    assert_eq!(site.try_get("late.cut.test", "/").unwrap().status, 404, "nothing can have told it");
+    node.script("nft delete table bridge cut").unwrap();
+    site.await_status("late.cut.test", "/", 200);
+    await_change(&site, "change.cut.test");
+    load.assert_none_failed();
+}

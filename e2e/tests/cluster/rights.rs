@@ -1,0 +1,173 @@
+//! What Moongate and its tenants may do, and may not.
+
+use std::collections::BTreeSet;
+
+use e2e::cluster::bed::PATIENCE;
+use e2e::cluster::release::RELEASE;
+use e2e::wait::until_slowly;
+
+use crate::site::{Site, ingress, is};
+
+/// Lines of `kubectl auth can-i --list`: resource and verbs. What every account may do is left out.
+fn rights(site: &Site, account: &str, namespace: &str) -> BTreeSet<(String, String)> {
+    let account = format!("--as=system:serviceaccount:{RELEASE}:{account}");
+    let groups = ["--as-group=system:serviceaccounts", "--as-group=system:authenticated"];
+    let said = site.cluster.kubectl(&["auth", "can-i", "--list", "-n", namespace, &account, groups[0], groups[1]]);
+    let said = said.unwrap_or_else(|e| panic!("{e}"));
+    let lines = said.lines().skip(1).filter_map(|line| {
+        let resource = line.split_whitespace().next()?.to_owned();
+        let verbs = line.rsplit('[').next()?.trim_end_matches(']').to_owned();
+        (!resource.starts_with('[') && !resource.starts_with("self")).then_some((resource, verbs))
+    });
+    lines.collect()
+}
+
+#[test]
+fn a_data_plane_may_do_nothing() {
+    let Some(site) = Site::new("rights-dataplane") else { return };
+    for namespace in [RELEASE, "kube-system", &site.namespace] {
+        assert_eq!(rights(&site, "moongate-dataplane", namespace), BTreeSet::new(), "in {namespace}");
+    }
+}
+
+#[test]
+fn a_controller_writes_no_more_than_what_it_owns() {
+    let Some(site) = Site::new("rights-controller") else { return };
+    /// What it may change outside of its own namespace.
+    const WRITES: [&str; 9] = [
+        "ingresses.networking.k8s.io/status",
+        "luaplugins.moongate.dev/status",
+        "luapluginbindings.moongate.dev/status",
+        "clusterluaplugins.moongate.dev/status",
+        "clusterluapluginbindings.moongate.dev/status",
+        "moongateconfigs.moongate.dev/status",
+        "events.events.k8s.io",
+        "tokenreviews.authentication.k8s.io",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+    ];
+    let reads = ["get", "list", "watch", ""];
+    for (resource, verbs) in rights(&site, "moongate-controller", "rights-controller") {
+        let writes: Vec<&str> = verbs.split(' ').filter(|verb| !reads.contains(verb)).collect();
+        assert!(!verbs.contains('*') && !resource.contains('*'), "{resource}: {verbs}");
+        assert!(writes.is_empty() || WRITES.contains(&resource.as_str()), "{resource}: {writes:?}");
+        for never in ["delete", "deletecollection", "impersonate", "escalate", "bind"] {
+            assert!(!writes.contains(&never), "{resource}: {never}");
+        }
+    }
+    for (verb, what) in [
+        ("create", "pods"),
+        ("get", "pods/exec"),
+        ("create", "serviceaccounts/token"),
+        ("update", "secrets"),
+        ("patch", "deployments.apps"),
+        ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
+        ("update", "luaplugins.moongate.dev"),
+    ] {
+        let account = format!("--as=system:serviceaccount:{RELEASE}:moongate-controller");
+        let said = site.cluster.kubectl(&["auth", "can-i", verb, what, "-n", "kube-system", &account]);
+        assert!(said.is_err_and(|e| e.to_string().contains("exit status: 1")), "{verb} {what}");
+    }
+    for role in ["edit", "admin", "view"] {
+        let role = site.get("ClusterRole", role).unwrap();
+        assert!(!role["rules"].to_string().contains("moongate.dev"), "no role of tenants gains rights: {role}");
+    }
+}
+
+#[test]
+fn a_pod_with_a_token_of_its_own_gets_no_table() {
+    let Some(site) = Site::new("rights-push") else { return };
+    // Any pod may have a token with any audience: the account is what counts.
+    site.apply(&format!(
+        "
+apiVersion: v1
+kind: Pod
+metadata: {{name: thief}}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: thief
+    image: {image}
+    args: [dataplane, --controller=moongate-controller-headless.{RELEASE}.svc:8444, --ca=/ca/ca.crt, --token=/token/token, --admin=0.0.0.0:9090, --http=0.0.0.0:8080, --https=0.0.0.0:8443]
+    volumeMounts: [{{name: token, mountPath: /token}}, {{name: ca, mountPath: /ca}}]
+  volumes:
+  - name: token
+    projected: {{sources: [{{serviceAccountToken: {{path: token, audience: moongate-controller}}}}]}}
+  - name: ca
+    configMap: {{name: stolen}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: stolen}}
+data: {{ca.crt: {ca}}}
+",
+        image = e2e::cluster::MOONGATE,
+        ca = site.look(RELEASE, "ConfigMap", "moongate-push-ca").unwrap().unwrap()["data"]["ca.crt"],
+    ));
+    let refused = until_slowly(PATIENCE, "a refusal in the pod's log", || {
+        let log = site.cluster.kubectl(&["-n", &site.namespace, "logs", "thief"]).map_err(|e| e.to_string())?;
+        if log.contains("401") || log.contains("refused") { Ok(log) } else { Err(log) }
+    });
+    assert!(!refused.contains("ready"), "{refused}");
+    let pod = site.get("Pod", "thief").unwrap();
+    let address = pod["status"]["podIP"].as_str().unwrap();
+    let ready = e2e::curl(&[&format!("http://{address}:9090/ready")]);
+    assert_eq!(ready.status, 503, "it has no table: {ready:?}");
+}
+
+#[test]
+fn a_tenant_reaches_nothing_of_others() {
+    let Some(victim) = Site::new("victim") else { return };
+    victim.backend("web", 1);
+    victim.apply("apiVersion: v1\nkind: Secret\nmetadata: {name: key, labels: {moongate.dev/lua-readable: 'true'}}\nstringData: {key: hidden}");
+    victim.apply(&ingress("web", "victim.test", "web", ""));
+    victim.await_status("victim.test", "/", 200);
+    let pod = victim.list("victim", "Pod", "app=web")[0]["status"]["podIP"].as_str().unwrap().to_owned();
+    let tenant = victim.beside("tenant");
+    tenant.backend("web", 1);
+    tenant.apply(&format!(
+        "
+apiVersion: moongate.dev/v1alpha1
+kind: LuaPlugin
+metadata: {{name: reach}}
+spec:
+  priority: 1000000
+  phases:
+    content: |
+      local socket = ngx.socket.tcp()
+      local ok, err = socket:connect('{pod}', 8080)
+      ngx.say(ok and 'reached' or err)
+---
+apiVersion: moongate.dev/v1alpha1
+kind: LuaPluginBinding
+metadata: {{name: reach}}
+spec: {{pluginRef: {{name: reach}}, targetRefs: [{{group: networking.k8s.io, kind: Ingress, name: web}}]}}
+---
+apiVersion: moongate.dev/v1alpha1
+kind: ClusterLuaPlugin
+metadata: {{name: platform-only}}
+spec: {{phases: {{content: \"ngx.say('platform')\"}}}}
+---
+apiVersion: moongate.dev/v1alpha1
+kind: LuaPluginBinding
+metadata: {{name: takes}}
+spec: {{pluginRef: {{kind: ClusterLuaPlugin, name: platform-only}}, targetRefs: [{{group: networking.k8s.io, kind: Ingress, name: web}}]}}
+"
+    ));
+    tenant.apply(&ingress("web", "tenant.test", "web", ""));
+    tenant.await_object("LuaPluginBinding", "takes", "refused", |o| {
+        is(o, "Accepted", "False") || is(o, "ResolvedRefs", "False")
+    });
+    tenant.await_status("tenant.test", "/", 503);
+    tenant.delete("LuaPluginBinding", "takes");
+    let answer = tenant.await_answer("tenant.test", "/", "by the script", |a| a.status != 503).text();
+    assert!(!answer.contains("reached") && !answer.contains("platform"), "{answer}");
+    // Another's Service cannot be named, only one's own of that name; and another's path stays another's.
+    tenant.apply(&ingress("steals", "victim.test", "web", ", annotations: {moongate.dev/plugins: reach}"));
+    let by = victim.try_get("victim.test", "/").unwrap().text();
+    let own = victim.list("victim", "Pod", "app=web")[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    assert_eq!(by.trim(), own, "the older Ingress keeps its path");
+    victim.delete("ClusterLuaPlugin", "platform-only");
+    // A pod of the tenant reads no Secret of the release, since it has no rights at all.
+    let said = tenant.run("reads", &["cat", "/var/run/secrets/kubernetes.io/serviceaccount/namespace"]);
+    assert_eq!(said.trim(), "tenant");
+}

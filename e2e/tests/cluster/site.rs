@@ -1,0 +1,158 @@
+//! What most tests begin with: Moongate installed, a namespace with backends, and a client outside.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+
+use e2e::cluster::bed::PATIENCE;
+use e2e::cluster::{BACKEND, Bed, release};
+use e2e::wait::until_slowly;
+use e2e::{Client, Load, Response};
+use serde_json::Value;
+
+/// A namespace behind the shared release.
+pub(crate) struct Site {
+    bed: Bed,
+    /// Plain HTTP of the data planes' Service.
+    pub(crate) address: SocketAddr,
+}
+
+impl Deref for Site {
+    type Target = Bed;
+
+    fn deref(&self) -> &Bed {
+        &self.bed
+    }
+}
+
+impl Site {
+    /// `None` where no cluster can be had.
+    pub(crate) fn new(namespace: &str) -> Option<Self> {
+        Bed::new(namespace).map(Self::of)
+    }
+
+    /// For a test that ends parts of it all.
+    pub(crate) fn alone(namespace: &str) -> Option<Self> {
+        Bed::alone(namespace).map(Self::of)
+    }
+
+    /// A second namespace of the same test.
+    pub(crate) fn beside(&self, namespace: &str) -> Self {
+        Self::of(self.bed.beside(namespace))
+    }
+
+    fn of(bed: Bed) -> Self {
+        Self { address: release::shared(bed.cluster), bed }
+    }
+
+    /// Runs a Deployment of the backend behind a Service of the same name, and waits until it is ready.
+    pub(crate) fn backend(&self, name: &str, replicas: usize) {
+        self.apply(&backend(name, replicas, ""));
+        self.await_rollout(name);
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) fn try_get(&self, host: &str, path: &str) -> Result<Response, String> {
+        self.try_send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// One request as it is given.
+    pub(crate) fn try_send(&self, request: &str) -> Result<Response, String> {
+        let mut client = Client::try_connect(self.address).map_err(|e| e.to_string())?;
+        client.try_send(request.as_bytes()).map_err(|e| e.to_string())?;
+        client.try_response("GET")
+    }
+
+    /// Waits until a GET is answered as wished.
+    pub(crate) fn await_answer(
+        &self,
+        host: &str,
+        path: &str,
+        what: &str,
+        wished: impl Fn(&Response) -> bool,
+    ) -> Response {
+        until_slowly(PATIENCE, &format!("{host}{path}: {what}"), || {
+            let response = self.try_get(host, path)?;
+            if wished(&response) { Ok(response) } else { Err(format!("{response:?}")) }
+        })
+    }
+
+    /// Waits for a status.
+    pub(crate) fn await_status(&self, host: &str, path: &str, status: u16) -> Response {
+        self.await_answer(host, path, &format!("status {status}"), |response| response.status == status)
+    }
+
+    /// Waits for a status of every data plane: they take a change over at the same time, but not in the same instant.
+    pub(crate) fn await_everywhere(&self, host: &str, path: &str, status: u16) {
+        until_slowly(PATIENCE, &format!("{host}{path}: status {status} twenty times in a row"), || {
+            (0..20).try_for_each(|_| match self.try_get(host, path)? {
+                answer if answer.status == status => Ok(()),
+                other => Err(format!("{other:?}")),
+            })
+        });
+    }
+
+    /// A load of 200 requests a second.
+    pub(crate) fn load(&self, host: &str, path: &str) -> Load {
+        Load::start(self.address, host, path, 200)
+    }
+
+    /// Fails with what the release is doing, and why.
+    pub(crate) fn state(&self) -> String {
+        release::state(self.cluster)
+    }
+}
+
+/// The objects of a backend; `variables` are entries of its environment, as YAML.
+pub(crate) fn backend(name: &str, replicas: usize, variables: &str) -> String {
+    format!(
+        "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      containers:
+      - name: backend
+        image: {BACKEND}
+        env: [{variables}]
+        readinessProbe: {{httpGet: {{path: /, port: 8080}}, periodSeconds: 1}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}
+"
+    )
+}
+
+/// An Ingress of one host, all of whose paths lead to a Service; `more` are further lines of the metadata.
+pub(crate) fn ingress(name: &str, host: &str, service: &str, more: &str) -> String {
+    format!(
+        "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: {name}{more}}}
+spec:
+  ingressClassName: moongate
+  rules:
+  - host: {host}
+    http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: {service}, port: {{number: 80}}}}}}}}]}}
+"
+    )
+}
+
+/// Whether an object's status says this of a condition, about its present generation.
+pub(crate) fn is(object: &Value, condition: &str, status: &str) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| {
+        all.iter().any(|c| {
+            c["type"] == condition
+                && c["status"] == status
+                && c["observedGeneration"] == object["metadata"]["generation"]
+        })
+    })
+}
