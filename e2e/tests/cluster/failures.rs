@@ -79,7 +79,7 @@ fn the_leader_is_killed_and_the_other_takes_over() {
     said.unwrap_or_else(|e| panic!("{e}"));
     await_change(&site, "change2.kill-leader.test");
     await_release(&site);
-    load.assert_none_failed();
+    site.assert_none_failed(load);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn the_api_server_is_away_and_comes_back() {
     site.cluster.revive();
     await_change(&site, "change2.kill-apiserver.test");
     await_release(&site);
-    load.assert_none_failed();
+    site.assert_none_failed(load);
 }
 
 #[test]
@@ -178,5 +178,5 @@ fn the_network_between_both_sides_is_cut() {
     node.script("nft delete table bridge cut").unwrap();
     site.await_status("late.cut.test", "/", 200);
     await_change(&site, "change.cut.test");
-    load.assert_none_failed();
+    site.assert_none_failed(load);
 }

@@ -69,7 +69,7 @@ fn a_plugin_is_created_changed_broken_and_repaired_under_load() {
         let now = load.report().bodies;
         if by_pods(&now) > by_pods(&bodies) { Ok(()) } else { Err(format!("{now:?}")) }
     });
-    load.assert_none_failed();
+    site.assert_none_failed(load);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn backends_are_replaced_and_scaled_under_load() {
         site.await_rollout("web");
         load.await_answers(50);
     }
-    let report = load.assert_none_failed();
+    let report = site.assert_none_failed(load);
     assert!(report.bodies.len() >= 9, "two rounds of three pods and more have answered: {:?}", report.bodies);
 }
 
@@ -39,7 +39,7 @@ fn slow_requests_end_on_the_pod_that_is_leaving() {
     site.apply(&backend("web", 2, "{name: LINGER_MS, value: '8001'}"));
     site.await_rollout("web");
     load.await_answers(60);
-    load.assert_none_failed();
+    site.assert_none_failed(load);
 }
 
 #[test]
@@ -55,5 +55,5 @@ fn data_planes_are_replaced_under_load() {
     said.unwrap_or_else(|e| panic!("{e}"));
     site.await_object_in(release, "Deployment", "moongate-dataplane", "rolled out", e2e::cluster::bed::rolled_out);
     load.await_answers(200);
-    load.assert_none_failed();
+    site.assert_none_failed(load);
 }

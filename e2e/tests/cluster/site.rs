@@ -96,6 +96,13 @@ impl Site {
         Load::start(self.address, host, path, 200)
     }
 
+    /// Ends a load of which no request may have failed.
+    pub(crate) fn assert_none_failed(&self, load: Load) -> e2e::load::Report {
+        let report = load.stop();
+        assert!(report.failed == 0 && report.answered > 0, "requests failed: {report:#?}\n{}", self.state());
+        report
+    }
+
     /// Fails with what the release is doing, and why.
     pub(crate) fn state(&self) -> String {
         release::state(self.cluster)

@@ -31,7 +31,7 @@ fn an_upgrade_and_its_rollback_under_load() {
         assert_eq!(deployment["spec"]["template"]["metadata"]["annotations"]["round"], serde_json::Value::Null);
     }
     load.await_answers(100);
-    load.assert_none_failed();
+    site.assert_none_failed(load);
     site.apply(&ingress("after", "after.upgrade.test", "web", ""));
     site.await_status("after.upgrade.test", "/", 200);
 }
