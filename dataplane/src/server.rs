@@ -185,8 +185,6 @@ impl Tables {
         let failed = compiler.apply(commit);
         let shared = &self.state.shared;
         let snapshot = shared.snapshot.load();
-        shared.apply_dicts(&snapshot);
-        shared.apply_budget(&snapshot);
         shared.metrics.committed(snapshot.version, failed.len());
         self.remember(commit, &failed, &compiler);
         shared.failures.forget(commit.changes.iter().filter_map(plugin_of));

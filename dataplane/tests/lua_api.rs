@@ -76,6 +76,22 @@ fn timers_of_a_replaced_vm_fire_early() {
     server.shutdown(Duration::ZERO, Duration::from_secs(5));
 }
 
+/// A request that is routed by a commit runs in a VM of that commit, however soon it comes.
+#[test]
+fn a_new_script_never_runs_beside_older_code() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut server = server();
+    let upstream = upstream::start();
+    for n in 0..50 {
+        let text = format!("=== version\n--- init\nversion = {n}\n--- content\nngx.say(version == {n})\n");
+        let version = Block::parse_all("version.t", &text);
+        assert!(server.apply(&table::commit(&version, upstream)).is_empty());
+        let address = server.addresses().http[0];
+        assert_eq!(client::request(address, &version[0]).text(), "true\n", "commit {n}");
+    }
+    server.shutdown(Duration::ZERO, Duration::from_secs(5));
+}
+
 macro_rules! files {
     ($($name:ident)*) => {
         $(

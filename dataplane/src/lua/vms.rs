@@ -36,6 +36,8 @@ pub struct Vms {
     current: RefCell<HashMap<Scope, Rc<ScopeVm>>>,
     retired: RefCell<Vec<Weak<ScopeVm>>>,
     failed: RefCell<HashMap<Scope, Failed>>,
+    /// The table's version that the VMs are of.
+    seen: Cell<u64>,
     /// Who used the worker last; decides whether a namespace over its share must wait.
     pub usage: fair::Usage,
 }
@@ -123,6 +125,11 @@ impl RequestVm {
 impl Vms {
     /// The scope's current VM, made now if there is none.
     pub fn get(&self, worker: &Rc<Worker>, scope: &Scope) -> Result<Rc<ScopeVm>, ScriptError> {
+        if worker.snapshot(|s| s.version) != self.seen.get() {
+            // The commit has not come to the housekeeping yet: a new script must not run beside old modules.
+            let snapshot = worker.snapshot(Arc::clone);
+            self.refresh(worker, &snapshot);
+        }
         if let Some(vm) = self.current.borrow().get(scope) {
             return Ok(vm.clone());
         }
@@ -145,6 +152,8 @@ impl Vms {
     /// After a commit: VMs whose content changed are replaced. True: something is left to do later.
     pub fn refresh(&self, worker: &Rc<Worker>, snapshot: &Snapshot) -> bool {
         let mut later = false;
+        // First, since `init` code is a user of VMs, too.
+        self.seen.set(snapshot.version);
         for (scope, spec) in &snapshot.scopes {
             let old = self.current.borrow().get(scope).cloned();
             match old {
@@ -178,7 +187,7 @@ impl Vms {
                     self.retire(old);
                 }
             }
-            // The old one stays, with its own scripts.
+            // The old one stays, with its modules and what its `init` made.
             Err(error) => tracing::error!(target: "lua", ?scope, "the VM is not replaced: {error}"),
         }
     }

@@ -111,6 +111,9 @@ impl Compiler {
                 None => drop(next.scopes.remove(&scope)),
             }
         }
+        // Before any request can ask for them.
+        self.shared.apply_dicts(&next);
+        self.shared.apply_budget(&next);
         self.shared.snapshot.store(Arc::new(next));
         self.forget_endpoints();
         problems
