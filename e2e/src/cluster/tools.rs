@@ -48,6 +48,8 @@ impl Tools {
 pub fn barred() -> Option<&'static str> {
     if std::env::var_os("MOONGATE_CLUSTER").is_some_and(|value| value == "0") {
         Some("MOONGATE_CLUSTER=0")
+    } else if std::env::var_os("MOONGATE_PODS").is_some_and(|value| value == "0") {
+        Some("MOONGATE_PODS=0")
     } else if !cfg!(target_os = "linux") {
         Some("it needs Linux")
     } else if !rustix::process::geteuid().is_root() {
