@@ -365,7 +365,10 @@ fn what_an_endpoint_may_have_acted_on_is_sent_again_only_when_that_is_safe() {
     // Takes the whole request, and closes without an answer.
     let breaking = Upstream::start(|mut c| drop(c.request()));
     let upstream = Upstream::echo();
-    let (_manifests, moongate) = proxy(&[breaking.port, upstream.port], "");
+    let backend = service("backend", &[breaking.port, upstream.port]);
+    let manifests = Manifests::of(&[backend, ingress("shop", HOST, "/", "backend", &[])]);
+    // Each worker takes endpoints in a turn of its own.
+    let moongate = Moongate::start_with(&manifests, &["--workers", "1"]);
     let check = |method: &str, bytes: usize, is_sent_again: bool| {
         let body = "b".repeat(bytes);
         // In turn: of two requests one comes to the endpoint that breaks.
