@@ -77,7 +77,7 @@ fn status(url: &Url, host: Option<&str>) -> anyhow::Result<u16> {
     tcp.write_all(head.as_bytes()).context("sending")?;
     let mut line = Vec::new();
     BufReader::new(tcp.take(HEAD_MAX)).read_until(b'\n', &mut line).context("reading the answer")?;
-    let line = String::from_utf8_lossy(&line);
+    let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line));
     match line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)).map(|s| s.trim().parse()) {
         Some(Ok(status)) => Ok(status),
         _ => bail!("no HTTP: {line:?}"),
