@@ -46,27 +46,34 @@ pub(crate) struct Files {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) files: Files,
-    /// Where plain HTTP is served; may be given several times
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
-    pub(crate) http: Vec<SocketAddr>,
-    /// Where HTTPS is served; may be given several times
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
-    pub(crate) https: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) serving: Serving,
     /// Where /live, /ready and /metrics are served
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
     pub(crate) admin: SocketAddr,
-    /// Threads that serve [default: the CPU quota of the cgroup, or the number of CPUs]
-    #[arg(long, value_name = "N", overrides_with = "workers", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) workers: Option<u16>,
-    /// Logs go to stderr, the access log to stdout
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    pub(crate) log_format: LogFormat,
     /// On SIGTERM: how long to go on accepting, not ready, until nobody sends requests here any more
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) shutdown_delay: u32,
     /// On SIGTERM: how long requests that are under way may take after that. A second signal ends at once
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) shutdown_grace: u32,
+}
+
+/// What every process that serves has.
+#[derive(Args)]
+pub(crate) struct Serving {
+    /// Where plain HTTP is served; may be given several times
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
+    pub(crate) http: Vec<SocketAddr>,
+    /// Where HTTPS is served; may be given several times
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    pub(crate) https: Vec<SocketAddr>,
+    /// Threads that serve [default: the CPU quota of the cgroup, or the number of CPUs]
+    #[arg(long, value_name = "N", overrides_with = "workers", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// Logs go to stderr, the access log to stdout
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
 }
 
 #[derive(Args)]
@@ -86,21 +93,11 @@ pub(crate) struct Dataplane {
     /// Keep private keys and passwords in that file even though it is not on a memory-backed file system
     #[arg(long, requires = "table_file")]
     pub(crate) persist_secrets: bool,
-    /// Where plain HTTP is served; may be given several times
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
-    pub(crate) http: Vec<SocketAddr>,
-    /// Where HTTPS is served; may be given several times
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
-    pub(crate) https: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) serving: Serving,
     /// Where /live, /ready and /metrics are served
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:9090")]
     pub(crate) admin: SocketAddr,
-    /// Threads that serve [default: the CPU quota of the cgroup, or the number of CPUs]
-    #[arg(long, value_name = "N", overrides_with = "workers", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) workers: Option<u16>,
-    /// Logs go to stderr, the access log to stdout
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    pub(crate) log_format: LogFormat,
     /// On SIGTERM: how long to go on accepting, not ready, until nobody sends requests here any more
     #[arg(long, value_name = "SECONDS", default_value_t = 15)]
     pub(crate) shutdown_delay: u32,
@@ -184,8 +181,8 @@ mod tests {
     fn addresses_may_be_given_several_times() {
         let line = ["moongate", "run", "a", "b", "--http", "127.0.0.1:1", "--http", "[::1]:1", "--workers", "2"];
         let Command::Run(run) = Cli::try_parse_from(line).unwrap().command else { panic!("not run") };
-        assert_eq!((run.files.paths.len(), run.http.len(), run.workers), (2, 2, Some(2)));
-        assert_eq!(run.https, ["0.0.0.0:8443".parse().unwrap()]);
+        assert_eq!((run.files.paths.len(), run.serving.http.len(), run.serving.workers), (2, 2, Some(2)));
+        assert_eq!(run.serving.https, ["0.0.0.0:8443".parse().unwrap()]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use crate::cli::Controller;
-use crate::ending::Ending;
 use crate::logging;
+use crate::serving::Ending;
 use anyhow::Context;
 use controller::status::{self, Publish};
 use controller::{certs, cluster, lead, run, translate};

@@ -2,30 +2,21 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use dataplane::push::{self, Metrics, Times};
-use dataplane::server::{Options, Server};
 
 use crate::cli::Dataplane;
-use crate::ending::{self, Ending};
-use crate::logging;
+use crate::serving::{self, Ending};
 
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &Dataplane) -> anyhow::Result<ExitCode> {
-    dataplane::server::prepare_process();
-    logging::start(options.log_format);
-    // Workers have runtimes of their own; this one has the streams to the controllers.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(options))?;
-    // A drain that was cut short may still have its thread.
-    runtime.shutdown_background();
-    Ok(ExitCode::SUCCESS)
+    serving::run(&options.serving, serve(options))
 }
 
 async fn serve(options: &Dataplane) -> anyhow::Result<()> {
     let mut ending = Ending::new()?;
-    let server = Server::start(&listeners(options)).context("cannot start serving")?;
-    ending::tell(&server);
+    let server = serving::start(&options.serving, options.admin)?;
+    serving::tell(&server);
     let metrics = Metrics::default();
     server.state().shared.metrics.add(|registry| metrics.register(registry));
     tokio::select! {
@@ -33,16 +24,6 @@ async fn serve(options: &Dataplane) -> anyhow::Result<()> {
         () = ending.asked() => {}
     }
     ending.drain(server, options.shutdown_delay, options.shutdown_grace).await
-}
-
-fn listeners(options: &Dataplane) -> Options {
-    Options {
-        http: options.http.clone(),
-        https: options.https.clone(),
-        admin: Some(options.admin),
-        // 0: what the cgroup's CPU quota grants.
-        workers: options.workers.map_or(0, usize::from),
-    }
 }
 
 fn source(options: &Dataplane) -> push::Options {

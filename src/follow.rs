@@ -19,8 +19,7 @@ pub(crate) struct Follow {
 
 /// Seconds since the epoch.
 pub(crate) fn now() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
-    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
+    i64::try_from(dataplane::clock::unix_ms() / 1000).unwrap_or(i64::MAX)
 }
 
 impl Follow {

@@ -6,12 +6,12 @@ mod cli;
 mod controller;
 mod crds;
 mod dataplane;
-mod ending;
 mod explain;
 mod follow;
 mod logging;
 mod probe;
 mod run;
+mod serving;
 mod watch;
 
 use std::process::ExitCode;

@@ -1,12 +1,40 @@
 //! A serving process's beginning and end, whatever feeds it.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use dataplane::server::Server;
+use dataplane::server::{self, Options, Server};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
+
+use crate::cli::Serving;
+use crate::logging;
+
+/// Runs what feeds a server until a signal ends it.
+pub(crate) fn run(options: &Serving, serve: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    server::prepare_process();
+    logging::start(options.log_format);
+    // Workers have runtimes of their own; this one waits for what feeds them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve)?;
+    // A drain that was cut short may still have its thread.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts a server.
+pub(crate) fn start(options: &Serving, admin: SocketAddr) -> anyhow::Result<Server> {
+    let options = Options {
+        http: options.http.clone(),
+        https: options.https.clone(),
+        admin: Some(admin),
+        // 0: what the cgroup's CPU quota grants.
+        workers: options.workers.map_or(0, usize::from),
+    };
+    Server::start(&options).context("cannot start serving")
+}
 
 /// SIGTERM, as Kubernetes and systemd send it, and SIGINT, as Ctrl-C does.
 pub(crate) struct Ending {
