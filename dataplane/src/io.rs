@@ -14,10 +14,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// Size of a pooled read buffer: holds a usual request head, and enough of a body to make a system call worth it.
 pub const BUFFER_BYTES: usize = 16 * 1024;
 
+/// How long a connection that ends still waits for its peer, so that the client gets the response and not a reset
+/// (nginx: `lingering_timeout 5s`).
+pub const LINGER: Duration = Duration::from_secs(2);
+
 /// Buffers a worker keeps for reuse; more are freed.
 const POOLED_MAX: usize = 64;
 
-/// Runs hyper's futures on this thread: both sides of HTTP/2 use it.
+/// Runs hyper's futures on this thread.
 #[derive(Clone)]
 pub struct Local;
 
@@ -107,14 +111,15 @@ impl Io {
         }
     }
 
-    /// Ends our direction (with close_notify over TLS).
-    pub async fn shutdown(&mut self) -> io::Result<()> {
-        poll_fn(|cx| match self {
+    /// Ends our direction (with close_notify over TLS), as far as the peer lets us: one that does not read must not
+    /// hold the connection by TLS's last record.
+    pub async fn shutdown(&mut self) {
+        let shutdown = poll_fn(|cx| match self {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Server(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
             Self::Client(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
-        })
-        .await
+        });
+        let _ = tokio::time::timeout(LINGER, shutdown).await;
     }
 }
 

@@ -79,11 +79,9 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worke
         .keep_alive_interval(Some(Duration::from_secs(60)))
         .keep_alive_timeout(Duration::from_secs(20));
     let (for_service, for_streams) = (streams.clone(), worker.clone());
-    let requests = std::cell::Cell::new(0);
     let service = hyper::service::service_fn(move |request| {
-        let frames = for_service.begin();
-        requests.set(requests.get() + 1);
-        respond(for_streams.clone(), conn.clone(), request, frames, requests.get())
+        let (frames, serial) = for_service.begin();
+        respond(for_streams.clone(), conn.clone(), request, frames, serial)
     });
     let connection = builder.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(connection);

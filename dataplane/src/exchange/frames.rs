@@ -49,6 +49,13 @@ struct State {
     asked: bool,
 }
 
+impl State {
+    /// Everything was handed over, the end included.
+    fn is_taken(&self) -> bool {
+        self.end && self.data.is_empty() && self.trailers.is_none()
+    }
+}
+
 impl Frames {
     /// Queues a response's head.
     pub fn head(&self, status: u16, headers: Headers) {
@@ -97,28 +104,23 @@ impl Frames {
 
     /// Ready when less than [`HIGH_WATER`] waits, or the stream is gone.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.borrow_mut();
-        if state.closed || state.queued < HIGH_WATER {
-            return Poll::Ready(());
-        }
-        state.writer = Some(cx.waker().clone());
-        Poll::Pending
+        self.poll_until(cx, |state| state.queued < HIGH_WATER)
     }
 
     /// Ready when nothing waits, or the stream is gone.
     pub fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.borrow_mut();
-        if state.closed || state.queued == 0 {
-            return Poll::Ready(());
-        }
-        state.writer = Some(cx.waker().clone());
-        Poll::Pending
+        self.poll_until(cx, |state| state.queued == 0)
     }
 
     /// Ready when the stream is gone before its end.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_until(cx, |_| false)
+    }
+
+    /// Ready when the queue is as wanted, or the stream is gone.
+    fn poll_until(&self, cx: &mut Context<'_>, wanted: impl FnOnce(&State) -> bool) -> Poll<()> {
         let mut state = self.0.borrow_mut();
-        if state.closed {
+        if state.closed || wanted(&state) {
             return Poll::Ready(());
         }
         state.writer = Some(cx.waker().clone());
@@ -206,16 +208,14 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        let state = self.0.borrow();
-        state.end && state.data.is_empty() && state.trailers.is_none()
+        self.0.borrow().is_taken()
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
         let mut state = self.0.borrow_mut();
-        let whole = state.end && state.data.is_empty() && state.trailers.is_none();
-        if !whole {
+        if !state.is_taken() {
             state.closed = true;
             (state.queued, state.data) = (0, VecDeque::new());
         }

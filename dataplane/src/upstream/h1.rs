@@ -77,14 +77,7 @@ impl Connection {
 
     /// Whether the endpoint closed it, or sent something that nobody asked for, while it was idle.
     pub fn poll_stale(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Io::Plain(tcp) = &self.io {
-            // Anything but "would block" is the end, an error, or a byte out of turn.
-            return tcp.try_read(&mut [0]).map_or_else(|e| e.kind() != std::io::ErrorKind::WouldBlock, |_| true);
-        }
-        self.buf = Buf::with_capacity(1);
-        let stale = self.io.poll_read(cx, &mut self.buf).is_ready();
-        self.buf = Buf::default();
-        stale
+        self.io.poll_read_now(cx, &mut Buf::with_capacity(1)).is_ready()
     }
 
     /// See [`super::Connection::queue_data`].

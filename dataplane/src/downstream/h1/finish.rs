@@ -3,20 +3,16 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use super::{BodyEvent, Connection};
 use crate::exchange::{Exchange, Out};
+use crate::io::LINGER;
 use crate::life::Ended;
 use crate::worker::Worker;
 
 /// An unread request body up to this size is read and dropped, so that its connection can be used again; more is
 /// cheaper to answer by closing.
 const DRAIN_MAX: usize = 64 * 1024;
-
-/// How long a closed connection still reads, so that the client gets the response and not a reset
-/// (nginx: `lingering_timeout 5s`).
-pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 impl Connection {
     /// True when the connection may carry another request.
@@ -68,8 +64,7 @@ impl Connection {
         if self.closed {
             return;
         }
-        // A peer that does not read must not hold the connection by TLS's last record.
-        let _ = tokio::time::timeout(LINGER, self.io.shutdown()).await;
+        self.io.shutdown().await;
         if !self.buf.is_allocated() {
             self.buf = worker.buffers.take();
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Connection;
-use super::finish::LINGER;
 use crate::io::{Buf, Deadline, Io};
 
 /// One direction of a tunnel.
@@ -37,9 +36,8 @@ pub async fn tunnel(client: &mut Connection, upstream: &mut Io, upstream_buf: &m
         Poll::Pending
     })
     .await;
-    // A peer that does not read must not hold the tunnel by TLS's last record.
-    let _ = tokio::time::timeout(LINGER, client.io.shutdown()).await;
-    let _ = tokio::time::timeout(LINGER, upstream.shutdown()).await;
+    client.io.shutdown().await;
+    upstream.shutdown().await;
     client.closed = true;
     to_client
 }

@@ -25,20 +25,14 @@ struct State {
     open: Cell<usize>,
     /// Streams so far.
     served: Cell<u64>,
-    /// Whether and when to end.
-    ending: Cell<Ending>,
+    /// The client was told that the connection ends.
+    told: Cell<bool>,
     deadline: RefCell<Deadline>,
     /// Until when the connection may carry nothing was set when so many streams had been served.
     idle_since: Cell<Option<u64>>,
     /// The connection's task.
     task: RefCell<Option<Waker>>,
     limits: Limits,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Not,
-    Told,
 }
 
 struct Limits {
@@ -73,7 +67,7 @@ impl Streams {
             begun: RefCell::default(),
             open: Cell::new(0),
             served: Cell::new(0),
-            ending: Cell::new(Ending::Not),
+            told: Cell::new(false),
             deadline: RefCell::default(),
             idle_since: Cell::new(None),
             task: RefCell::default(),
@@ -81,12 +75,12 @@ impl Streams {
         }))
     }
 
-    /// A stream begins; its task follows.
-    pub(super) fn begin(&self) -> Frames {
+    /// A stream begins; its task follows. Its queue, and how many there were with it.
+    pub(super) fn begin(&self) -> (Frames, u64) {
         let frames = Frames::default();
         self.0.begun.replace(Some(frames.clone()));
         self.0.served.set(self.0.served.get() + 1);
-        frames
+        (frames, self.0.served.get())
     }
 
     /// Ready when the connection has to end: it is drained, has carried as many requests as it may, or nothing for
@@ -98,7 +92,7 @@ impl Streams {
             // It was told, and goes on: hyper takes streams until the client acknowledges.
             return Poll::Ready(End::Now);
         }
-        if state.ending.get() == Ending::Not && (draining || served >= limits.requests) {
+        if !state.told.get() && (draining || served >= limits.requests) {
             return self.tell();
         }
         match &mut *state.task.borrow_mut() {
@@ -111,24 +105,24 @@ impl Streams {
         }
         let mut deadline = state.deadline.borrow_mut();
         if state.idle_since.replace(Some(served)) != Some(served) {
-            deadline.set(match (state.ending.get(), served) {
-                (Ending::Told, _) => CLOSING,
-                (Ending::Not, 0) => limits.first_timeout,
-                (Ending::Not, _) => limits.idle_timeout,
+            deadline.set(match (state.told.get(), served) {
+                (true, _) => CLOSING,
+                (false, 0) => limits.first_timeout,
+                (false, _) => limits.idle_timeout,
             });
         }
         if deadline.poll(cx).is_pending() {
             return Poll::Pending;
         }
         drop(deadline);
-        match state.ending.get() {
-            Ending::Told => Poll::Ready(End::Now),
-            Ending::Not => self.tell(),
+        match state.told.get() {
+            true => Poll::Ready(End::Now),
+            false => self.tell(),
         }
     }
 
     fn tell(&self) -> Poll<End> {
-        self.0.ending.set(Ending::Told);
+        self.0.told.set(true);
         self.0.idle_since.set(None);
         Poll::Ready(End::Gracefully)
     }
