@@ -72,17 +72,27 @@ ngx.say(pcall(ngx.decode_args, s, 0))
 falsenot enough memory
 falsenot enough memory
 
-=== a pattern that compiles to much
+=== patterns that compile to much make room for each other
 --- content
-local ok, err = true, nil
+local err
 for i = 1, 1000 do
   local m
   m, err = ngx.re.match("x", ("(?:(a|b)(c|d))?"):rep(200) .. i, "jo")
   if err then break end
 end
-ngx.say(ok, " ", err)
+ngx.say(err)
 --- response_body
-true nil
+nil
+
+=== what a filter's failed ngx.log gathered is given back
+--- content
+for i = 1, 100 do ngx.print("x") end
+ngx.print("last")
+--- body_filter
+local _, err = pcall(ngx.log, ngx.ERR, ("x"):rep(1e6), {})
+ngx.arg[1] = ngx.arg[1] == "last" and err or ""
+--- response_body chomp
+bad argument #2 to '?' (expected table to have __tostring metamethod)
 
 === a body that a script builds without end
 --- access

@@ -172,8 +172,9 @@ pub(super) unsafe fn with_host<H: Host>(
         let run = std::panic::AssertUnwindSafe(|| call(host, session, &data));
         let outcome = std::panic::catch_unwind(run).unwrap_or(Outcome::Raise("internal error".into()));
         core.account.enforce.set(enforce);
-        let scratch = &mut *core.scratch.get();
-        *scratch = data;
+        // What a nested use that raised has left, with its charge.
+        core.clear_scratch();
+        *core.scratch.get() = data;
         core.scratch_charged.set(charged);
         core.clear_scratch();
         let scratch = &mut *core.scratch.get();
