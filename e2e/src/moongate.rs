@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::manifests::{config, ingress, service};
 use crate::process::{self, Process};
 use crate::{Client, Manifests, Response, until};
 
@@ -48,6 +49,16 @@ impl Moongate {
             other => Err(other.to_string()),
         });
         moongate
+    }
+
+    /// One with one host that goes to these ports, the MoongateConfig's spec (lines; may be empty) and further
+    /// arguments.
+    pub fn proxy(host: &str, ports: &[u16], spec: &str, arguments: &[&str]) -> (Manifests, Self) {
+        let mut documents = vec![service("backend", ports), ingress("shop", host, "/", "backend", &[])];
+        documents.extend((!spec.is_empty()).then(|| config(spec)));
+        let manifests = Manifests::of(&documents);
+        let moongate = Self::start_with(&manifests, arguments);
+        (manifests, moongate)
     }
 
     /// One request to the admin listener.

@@ -11,11 +11,7 @@ const HOST: &str = "shop.example.com";
 
 /// Moongate with one host that goes to these ports; `spec` is that of the MoongateConfig.
 fn proxy(ports: &[u16], spec: &str) -> (Manifests, Moongate) {
-    let mut documents = vec![service("backend", ports), ingress("shop", HOST, "/", "backend", &[])];
-    documents.extend((!spec.is_empty()).then(|| config(spec)));
-    let manifests = Manifests::of(&documents);
-    let moongate = Moongate::start(&manifests);
-    (manifests, moongate)
+    Moongate::proxy(HOST, ports, spec, &[])
 }
 
 #[test]
@@ -347,99 +343,6 @@ fn what_cannot_be_forwarded_is_answered_by_us() {
     check(HOST, "/refusing", 502);
     check(HOST, "/empty", 503);
     check(HOST, "/missing", 503);
-}
-
-#[test]
-fn a_try_that_sent_nothing_is_followed_by_another() {
-    let upstream = Upstream::answering("ok");
-    let (_manifests, moongate) = proxy(&[e2e::upstream::free_port(), upstream.port], "");
-    for _ in 0..20 {
-        assert_eq!(moongate.get(HOST, "/").status, 200);
-    }
-    assert!(moongate.metric("moongate_upstream_retries_total").is_some_and(|n| n >= 1.0));
-}
-
-/// Once an endpoint has a request, only an idempotent one whose body is still held whole may go to another.
-#[test]
-fn what_an_endpoint_may_have_acted_on_is_sent_again_only_when_that_is_safe() {
-    // Takes the whole request, and closes without an answer.
-    let breaking = Upstream::start(|mut c| drop(c.request()));
-    let upstream = Upstream::echo();
-    let backend = service("backend", &[breaking.port, upstream.port]);
-    let manifests = Manifests::of(&[backend, ingress("shop", HOST, "/", "backend", &[])]);
-    // Each worker takes endpoints in a turn of its own.
-    let moongate = Moongate::start_with(&manifests, &["--workers", "1"]);
-    let check = |method: &str, bytes: usize, is_sent_again: bool| {
-        let body = "b".repeat(bytes);
-        // In turn: of two requests one comes to the endpoint that breaks.
-        let answers: Vec<_> = (0..2)
-            .map(|_| {
-                let mut client = Client::connect(moongate.http);
-                let head = format!("{method} / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {bytes}\r\n\r\n");
-                client.send(head + &body).response(method)
-            })
-            .collect();
-        let whole = answers.iter().filter(|r| r.status == 200 && r.text().ends_with(&body)).count();
-        let broken = answers.iter().filter(|r| r.status == 502).count();
-        let expected = if is_sent_again { (2, 0) } else { (1, 1) };
-        assert_eq!((whole, broken), expected, "{method} of {bytes} bytes: {answers:?}");
-    };
-    check("GET", 0, true);
-    check("PUT", 1000, true);
-    check("DELETE", 0, true);
-    check("POST", 0, false);
-    check("POST", 1000, false);
-    check("PATCH", 1000, false);
-    // Beyond what is held to be sent again (64 KiB).
-    check("PUT", 100_000, false);
-}
-
-#[test]
-fn upstream_connections_are_kept_within_their_bounds() {
-    let check = |spec: &str, expected: u64| {
-        let upstream = Upstream::answering("ok");
-        let backend = [service("backend", &[upstream.port]), ingress("shop", HOST, "/", "backend", &[])];
-        let manifests = Manifests::of(&[&backend[..], &[config(&format!("http: {{{spec}}}"))]].concat());
-        // Each worker has its own.
-        let moongate = Moongate::start_with(&manifests, &["--workers", "1"]);
-        for _ in 0..6 {
-            assert_eq!(moongate.get(HOST, "/").status, 200);
-        }
-        assert_eq!(upstream.connections(), expected, "{spec}");
-    };
-    check("upstreamKeepaliveRequests: 100", 1);
-    check("upstreamKeepaliveRequests: 2", 3);
-    check("upstreamKeepaliveConnections: 0", 6);
-}
-
-#[test]
-fn an_upstream_connection_that_idles_for_too_long_is_closed() {
-    let (send, ended) = mpsc::sync_channel(1);
-    let upstream = Upstream::start(move |mut c| {
-        while c.request().is_some() {
-            c.answer(200, "ok");
-        }
-        let _ = send.send(());
-    });
-    let (_manifests, moongate) = proxy(&[upstream.port], "http: {upstreamKeepaliveTimeout: 1s}");
-    assert_eq!(moongate.get(HOST, "/").status, 200);
-    ended.recv().unwrap();
-}
-
-#[test]
-fn a_kept_connection_that_the_upstream_has_closed_costs_no_request() {
-    let upstream = Upstream::start(|mut c| {
-        if c.request().is_some() {
-            // Kept alive by its word, closed by its deed.
-            c.answer(200, "ok");
-        }
-    });
-    let (_manifests, moongate) = proxy(&[upstream.port], "");
-    let mut client = Client::connect(moongate.http);
-    for n in 0..50 {
-        let response = client.get(HOST, "/");
-        assert_eq!(response.status, 200, "request {n}: {response:?}");
-    }
 }
 
 #[test]

@@ -87,10 +87,9 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
     emit(b"X-Forwarded-Proto", scheme);
     emit(b"X-Forwarded-Scheme", scheme);
     emit(b"X-Scheme", scheme);
-    let hop = || sent.get_all(b"connection");
-    let named = hop().any(has_more_than_usual);
+    let is_of_hop = named_by_hop(sent);
     for (name, value) in sent.iter() {
-        if !(is_ours(name) || named && hop().any(|list| lists(list, name))) {
+        if !(is_ours(name) || is_of_hop(name)) {
             emit(name, value);
         }
     }
@@ -109,14 +108,21 @@ fn joined<'a>(headers: &'a Headers, name: &'a [u8]) -> Option<Cow<'a, [u8]>> {
     Some(all)
 }
 
+/// Which headers the `Connection` fields, of which there may be several, name as those of their hop.
+pub(super) fn named_by_hop(headers: &Headers) -> impl Fn(&[u8]) -> bool + '_ {
+    let hop = || headers.get_all(b"connection");
+    let any = hop().any(has_more_than_usual);
+    move |name| any && hop().any(|list| lists(list, name))
+}
+
 /// `Connection` lists further headers of the hop beside the usual words.
-pub(super) fn has_more_than_usual(value: &[u8]) -> bool {
+fn has_more_than_usual(value: &[u8]) -> bool {
     !(value.eq_ignore_ascii_case(b"keep-alive")
         || value.eq_ignore_ascii_case(b"close")
         || value.eq_ignore_ascii_case(b"upgrade"))
 }
 
-pub(super) fn lists(list: &[u8], name: &[u8]) -> bool {
+fn lists(list: &[u8], name: &[u8]) -> bool {
     list.split(|b| *b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(name))
 }
 

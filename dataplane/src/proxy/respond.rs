@@ -43,10 +43,12 @@ pub(super) fn start(ex: &mut Exchange, mut head: ResponseHead) -> Result<bool> {
     }
     let resp = &mut ex.resp;
     resp.reason = Some(std::mem::take(&mut head.reason));
-    let named = named(&head);
-    for (name, value) in head.headers.iter() {
-        if !is_hop(name) && !named.is_some_and(|list| super::forward::lists(list, name)) {
-            resp.headers.push(name, value);
+    {
+        let is_named = super::forward::named_by_hop(&head.headers);
+        for (name, value) in head.headers.iter() {
+            if !is_hop(name) && !is_named(name) {
+                resp.headers.push(name, value);
+            }
         }
     }
     // Filters see the length as a header, and clear it to change the body.
@@ -68,9 +70,9 @@ fn pass_head(ex: &mut Exchange, head: &ResponseHead, length: Option<u64>) {
     let before = out.bytes.len();
     out.status_line(status, &head.reason);
     let (mut server, mut date) = (false, false);
-    let named = named(head);
+    let is_named = super::forward::named_by_hop(&head.headers);
     for (name, value) in head.headers.iter() {
-        if named.is_some_and(|list| super::forward::lists(list, name)) {
+        if is_named(name) {
             continue;
         }
         match name.len() {
@@ -97,11 +99,6 @@ fn pass_head(ex: &mut Exchange, head: &ResponseHead, length: Option<u64>) {
     out.framing(status, length, ex.resp.header_only);
     out.bytes.extend_from_slice(b"\r\n");
     ex.resp.head_bytes = (out.bytes.len() - before) as u64;
-}
-
-/// Headers that the endpoint says belong to its hop, where it names any.
-fn named(head: &ResponseHead) -> Option<&[u8]> {
-    head.headers.get(b"connection").filter(|list| super::forward::has_more_than_usual(list))
 }
 
 /// A HEAD response's Content-Length, which no body follows.
