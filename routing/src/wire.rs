@@ -52,6 +52,12 @@ pub const PROBLEMS_MAX: usize = 256;
 /// Bytes of a message in an `Applied`.
 pub const MESSAGE_MAX: usize = 512;
 
+/// A message as far as [`MESSAGE_MAX`] goes.
+pub fn shorten(mut message: String) -> String {
+    message.truncate(message.floor_char_boundary(MESSAGE_MAX));
+    message
+}
+
 /// Path of the one request that a stream is.
 pub const PATH: &str = "/push";
 
@@ -194,6 +200,13 @@ pub struct Set {
     pub needs: Vec<String>,
     /// What it says now.
     pub value: Arc<Value>,
+}
+
+impl Set {
+    /// The first feature that it needs and this build's data plane does not have.
+    pub fn missing(&self) -> Option<&String> {
+        self.needs.iter().find(|need| !FEATURES.contains(&need.as_str()))
+    }
 }
 
 /// A step's end.

@@ -2,7 +2,7 @@
 
 use super::controller::Controller;
 use super::plane::DataPlane;
-use super::values::{Pair, delete, plugin, script_of, scripted, set};
+use super::values::{Pair, delete, plugin, refuse, script_of, scripted, set};
 use routing::Key;
 
 const HOST: &str = "a.example.com";
@@ -27,7 +27,8 @@ fn a_failing_key_keeps_its_last_good_pair_and_is_reported() {
     assert_eq!(failed.keys().collect::<Vec<_>>(), [&key]);
     assert!(failed[&key].contains("access"), "{failed:?}");
     assert_eq!(plane.status(HOST), 402);
-    assert_eq!(controller.metric("moongate_push_failed_keys{namespace=\"moongate\",pod=\"pod-0\"}").min(1), 0);
+    let pod = controller.planes().planes.values().next().unwrap().peer.pod.clone();
+    assert_eq!(controller.metric(&format!("moongate_push_failed_keys{{namespace=\"moongate\",pod=\"{pod}\"}}")), 1);
     let counter = controller.commit(all(scripted(HOST, "ngx.exit(403)")));
     controller
         .wait_for("the repair", |p| p.having(counter) == (1, 1) && p.planes.values().all(|p| p.failed.is_empty()));
@@ -51,6 +52,24 @@ fn a_failing_key_is_sent_and_reported_again_after_a_reconnect() {
     second.publisher.lead(2);
     second.wait_for("the report", |p| p.planes.values().any(|plane| !plane.failed.is_empty()));
     assert_eq!(plane.status(HOST), 402);
+}
+
+#[test]
+fn a_failing_key_that_is_gone_after_a_reconnect_is_forgotten() {
+    let (first, second) = (Controller::start(), Controller::start());
+    // It never had a good value.
+    first.commit(all(scripted(HOST, "ngx.exit((")));
+    second.commit(all(vec![refuse("other.example")]));
+    first.publisher.lead(1);
+    let plane = DataPlane::start(&[&first, &second]);
+    first.wait_for("the report", |p| p.planes.values().any(|plane| !plane.failed.is_empty()));
+    drop(first);
+    second.publisher.lead(2);
+    plane.serves("other.example", 503);
+    plane.serves(HOST, 404);
+    let has_forgotten =
+        |p: &controller::publish::Planes| p.planes.values().any(|p| p.is_complete && p.failed.is_empty());
+    second.wait_for("no report", has_forgotten);
 }
 
 #[test]

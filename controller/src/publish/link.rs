@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use routing::Key;
 use routing::key::PluginKey;
-use routing::wire::{self, Applied, CommitFrame, Held, Hello, Known, Lead, MESSAGE_MAX, PROBLEMS_MAX, ToPlane};
+use routing::wire::{self, Applied, CommitFrame, Held, Hello, Known, Lead, PROBLEMS_MAX, ToPlane};
 use tokio::sync::Notify;
 
 use super::cursor::{Cursor, Piece};
@@ -232,10 +232,10 @@ impl Claim {
 impl Report {
     /// Bounded here too, whatever the peer does.
     fn new(applied: Applied) -> Self {
-        let failed = known(applied.failed).map(|problem| (problem.key, shorten(problem.message)));
+        let failed = known(applied.failed).map(|problem| (problem.key, wire::shorten(problem.message)));
         let lua = known(applied.lua).map(|failure| {
             let at = i64::try_from(failure.at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-            (failure.plugin, LuaFailure { at: at.unwrap_or_default(), message: shorten(failure.message) })
+            (failure.plugin, LuaFailure { at: at.unwrap_or_default(), message: wire::shorten(failure.message) })
         });
         Self {
             applied: Some((applied.term, applied.counter)),
@@ -253,11 +253,6 @@ fn known<T>(all: Vec<Known<T>>) -> impl Iterator<Item = T> {
         Known::No(_) => None,
     };
     all.into_iter().filter_map(one).take(PROBLEMS_MAX)
-}
-
-fn shorten(mut message: String) -> String {
-    message.truncate(message.floor_char_boundary(MESSAGE_MAX));
-    message
 }
 
 /// Whether every kind is at least at these versions. Versions of one API server are numbers that grow; what is not a

@@ -9,9 +9,6 @@ use routing::key::PluginKey;
 /// Plugins remembered; they come from the table, so this only guards against churn.
 const PLUGINS_MAX: usize = 4096;
 
-/// A message is cut to this: it ends up in an object's status.
-const MESSAGE_MAX: usize = 512;
-
 /// A plugin's failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -28,10 +25,7 @@ pub struct Failures(Mutex<BTreeMap<PluginKey, Failure>>);
 impl Failures {
     /// Remembers a failure.
     pub fn note(&self, plugin: &PluginKey, phase: &str, error: &ScriptError) {
-        let mut message = format!("{phase}: {}", error.message);
-        if let Some((at, _)) = message.char_indices().nth(MESSAGE_MAX) {
-            message.truncate(at);
-        }
+        let message = routing::wire::shorten(format!("{phase}: {}", error.message));
         // A poisoned lock means that a thread panicked while it only moved a string: the map is whole.
         let mut map = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let is_known = map.get(plugin).is_some_and(|failure| failure.message == message);

@@ -51,7 +51,9 @@ pub(super) async fn follow(options: Options, events: mpsc::Sender<(Id, Event)>, 
                 });
             }
         }
-        let waiting = targets.values().filter(|target| !target.is_busy).map(|target| target.not_before);
+        // What is due and not begun waits for one of the streams to end.
+        let later = targets.values().filter(|target| !target.is_busy && target.not_before > now);
+        let waiting = later.map(|target| target.not_before);
         let look = waiting.chain([now + jitter(options.times.resolve)]).min().unwrap_or(now);
         tokio::select! {
             Some(ended) = streams.join_next() => {

@@ -107,7 +107,7 @@ fn write(mut out: impl Write, held: &Held, version: &str, with_secrets: bool) ->
     let mut keys = 0;
     for (key, Entry { hash, needs, value }) in all.filter(|(_, entry)| with_secrets || !is_secret(&entry.value)) {
         let set = Set { key, hash: *hash, needs: needs.clone(), value: value.clone() };
-        line(set.encode().map_err(io::Error::other))?;
+        line(wire::encode(&ToPlane::Set(set)).map_err(io::Error::other))?;
         keys += 1;
     }
     line(json_line(&Foot { keys }))?;
@@ -153,7 +153,7 @@ fn read(mut file: impl BufRead, version: &str) -> Result<Held, LoadError> {
 }
 
 fn take(set: Set, held: &mut Held) -> Result<(), LoadError> {
-    if let Some(need) = set.needs.iter().find(|need| !wire::FEATURES.contains(&need.as_str())) {
+    if let Some(need) = set.missing() {
         return Err(LoadError::Feature(need.clone()));
     }
     held.table.insert(set.key, Entry { hash: set.hash, needs: set.needs, value: set.value });

@@ -44,14 +44,15 @@ pub(super) struct Held {
     pub(super) is_foreign: bool,
     /// Keys whose value is not understood.
     pub(super) unreadable: BTreeMap<Key, String>,
+    /// Keys that failed. Where there is no last good value the server has a problem of them all the same.
+    pub(super) failed: BTreeSet<Key>,
     /// Scripts that are gone, and that a plugin whose newer version fails still has: they are needed after a restart.
     pub(super) kept: BTreeMap<Hash, Entry>,
 }
 
 impl Batch {
     pub(super) fn set(&mut self, set: Set) {
-        let missing = set.needs.iter().find(|need| !wire::FEATURES.contains(&need.as_str()));
-        let step = match missing {
+        let step = match set.missing() {
             Some(need) => Step::Unreadable(format!("this data plane does not have the feature {need:?}")),
             None => Step::Set(Entry { hash: set.hash, needs: set.needs, value: set.value }),
         };
@@ -66,8 +67,8 @@ impl Batch {
             Step::Unreadable(_) if held.table.contains_key(key) => None,
             Step::Unreadable(why) => Some(Change::Set(key.clone(), Arc::new(wire::closed(key, None, why)?))),
         };
-        let all = held.table.keys().chain(held.unreadable.keys().filter(|key| !held.table.contains_key(*key)));
-        let gone = all.filter(|key| commit.whole && !self.0.contains_key(key));
+        let gone =
+            held.table.keys().chain(held.without_value()).filter(|key| commit.whole && !self.0.contains_key(key));
         self.0.iter().filter_map(change).chain(gone.map(|key| Change::Delete(key.clone()))).collect()
     }
 }
@@ -80,12 +81,14 @@ impl Held {
             let gone: Vec<Key> = self.table.keys().filter(|key| !batch.0.contains_key(key)).cloned().collect();
             gone.into_iter().for_each(|key| self.delete(key));
             self.unreadable.clear();
+            self.failed.clear();
         }
         for (key, step) in batch.0 {
             self.unreadable.remove(&key);
+            self.failed.remove(&key);
             match step {
                 Step::Set(entry) if !keeps_last(&key, &entry, &failed) => drop(self.table.insert(key, entry)),
-                Step::Set(_) => {}
+                Step::Set(_) => drop(self.failed.insert(key)),
                 Step::Unreadable(why) => drop(self.unreadable.insert(key, why)),
                 Step::Delete => self.delete(key),
             }
@@ -93,6 +96,12 @@ impl Held {
         let used = self.scripts_of(failed.iter().filter_map(|key| plugin(key)));
         self.kept.retain(|hash, _| used.contains(hash) && !self.table.contains_key(&Key::Script(*hash)));
         (self.applied, self.versions, self.is_foreign) = (Some((commit.term, commit.counter)), commit.versions, false);
+    }
+
+    /// Keys that the server knows of though none of their values is held: a controller that has them no more must hear
+    /// of them, to take them away.
+    pub(super) fn without_value(&self) -> impl Iterator<Item = &Key> {
+        self.unreadable.keys().chain(&self.failed).filter(|key| !self.table.contains_key(*key))
     }
 
     fn delete(&mut self, key: Key) {
@@ -120,7 +129,10 @@ impl Held {
 
     /// Keys of the last run that fail now are not held.
     pub(super) fn drop_failed(&mut self, failed: &[KeyProblem]) {
-        failed.iter().for_each(|problem| drop(self.table.remove(&problem.key)));
+        for KeyProblem { key, .. } in failed {
+            self.table.remove(key);
+            self.failed.insert(key.clone());
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use routing::wire::{Applied, CommitFrame, Known, LuaFailure, MESSAGE_MAX, PROBLEMS_MAX};
+use routing::wire::{self, Applied, CommitFrame, Known, LuaFailure, PROBLEMS_MAX};
 use routing::{Commit, KeyProblem};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -206,10 +206,7 @@ impl Hub {
         let unreadable = self.held.unreadable.iter().map(|(k, m)| KeyProblem { key: k.clone(), message: m.clone() });
         let failed: Vec<KeyProblem> = self.tables.problems().into_iter().chain(unreadable).collect();
         let (term, counter) = self.held.applied.unwrap_or_default();
-        let shorten = |mut problem: KeyProblem| {
-            problem.message.truncate(problem.message.floor_char_boundary(MESSAGE_MAX));
-            Known::Yes(problem)
-        };
+        let shorten = |p: KeyProblem| Known::Yes(KeyProblem { message: wire::shorten(p.message), ..p });
         Applied {
             term,
             counter,

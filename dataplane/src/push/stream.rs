@@ -257,11 +257,14 @@ impl Stream<'_> {
 
     /// Everything that is held, in parts.
     async fn tell(&self, held: &Held) -> Result<(), End> {
-        let foreign = held.is_foreign.then(|| Hash::of_bytes(b""));
+        // No value has the hash of nothing.
+        let none = Hash::of_bytes(b"");
+        let foreign = held.is_foreign.then_some(none);
         let pair = |(key, entry): (&routing::Key, &super::held::Entry)| {
             (Known::Yes(key.clone()), foreign.unwrap_or(entry.hash))
         };
-        let mut pairs = held.table.iter().map(pair).peekable();
+        let without: Vec<_> = held.without_value().map(|key| (Known::Yes(key.clone()), none)).collect();
+        let mut pairs = held.table.iter().map(pair).chain(without).peekable();
         loop {
             let part: Vec<_> = pairs.by_ref().take(wire::HELD_MAX).collect();
             let last = pairs.peek().is_none();

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{FRAME_MAX, FromPlane, Set, ToPlane};
+use super::{FRAME_MAX, FromPlane, ToPlane};
 use crate::{Hash, Key, Value};
 
 /// A frame as it came.
@@ -196,49 +196,23 @@ fn decode<T: DeserializeOwned>(
 fn unreadable(content: &serde_json::Value) -> Option<Received<ToPlane>> {
     let (key, value) = (content.get("key")?, content.get("value")?);
     let hash = Hash::deserialize(content.get("hash")?).ok()?;
-    match Key::deserialize(key) {
-        Err(_) => Some(Received::Unknown("set of an unknown key".into())),
-        // Both are as they should be, so it is something else of the frame.
-        Ok(_) if Value::deserialize(value).is_ok() => None,
-        Ok(key) => {
-            // The error of a value that holds a secret might show it; its kind and place are enough.
-            let why = Value::deserialize(value).err().map_or(String::new(), |e| reason(&e));
-            let message =
-                format!("this data plane does not understand the value ({why}); it may be older than the controller");
-            Some(Received::Unreadable { key, hash, message })
-        }
-    }
+    let Ok(key) = Key::deserialize(key) else { return Some(Received::Unknown("set of an unknown key".into())) };
+    // Without an error both are as they should be, so it is something else of the frame.
+    let error = Value::deserialize(value).err()?;
+    // The error of a value that holds a secret might show it; its kind and place are enough.
+    let why = reason(&error);
+    let message = format!("this data plane does not understand the value ({why}); it may be older than the controller");
+    Some(Received::Unreadable { key, hash, message })
 }
 
 /// serde's messages name fields, variants and types, and quote at most a variant or a wrong scalar; that is cut.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let shown: String = text.chars().take(200).collect();
-    match shown.split_once("invalid ") {
-        Some(_) => "a field has another type or form".into(),
-        None => shown,
-    }
+    if shown.contains("invalid ") { "a field has another type or form".into() } else { shown }
 }
 
 /// A name of a peer, for a log line.
 fn shown(name: &str) -> String {
     name.chars().take(40).collect()
-}
-
-/// A set's parts.
-impl Set {
-    /// As a frame's line.
-    ///
-    /// # Errors
-    /// It is longer than [`FRAME_MAX`].
-    pub fn encode(&self) -> Result<Vec<u8>, TooLarge> {
-        encode(&ToPlaneRef::Set(self))
-    }
-}
-
-/// [`ToPlane`] by reference.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum ToPlaneRef<'a> {
-    Set(&'a Set),
 }
