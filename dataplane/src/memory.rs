@@ -27,15 +27,9 @@ fn limit(root: &Path, own: &str) -> Option<u64> {
             _ => continue,
         };
         // Inside of a container its own group is the root of what is mounted, whatever the path says.
-        let mut group = root.join(path.trim_start_matches('/'));
-        while group.starts_with(&root) {
-            if let Some(bytes) = read(&group.join(file)) {
-                least = Some(least.map_or(bytes, |least| least.min(bytes)));
-            }
-            if !group.pop() {
-                break;
-            }
-        }
+        let group = root.join(path.trim_start_matches('/'));
+        let around = group.ancestors().take_while(|group| group.starts_with(&root));
+        least = around.filter_map(|group| read(&group.join(file))).chain(least).min();
     }
     least
 }

@@ -182,7 +182,7 @@ impl Metrics {
     }
 
     /// Until when a certificate in the table is valid. Beyond [`SERIES_MAX`] certificates it is not told. (Commits are
-    /// applied by one thread, so looking and adding need not be one step.)
+    /// applied one at a time, so looking and adding need not be one step.)
     pub fn certificate(&self, secret: &ObjectName, not_after: i64) {
         let labels = SecretLabels::new(secret);
         let is_new = self.certificates.get(&labels).is_none();

@@ -33,7 +33,7 @@ pub async fn run(ex: &mut Exchange, client: &mut Client<'_>, route: &Arc<Compile
     let mut tries = route.policy.tries.max(1);
     loop {
         tries -= 1;
-        let address = choose_endpoint(ex, &upstream, &mut tries).await?;
+        let address = choose_endpoint(ex, route, &upstream, &mut tries).await?;
         let error = match attempt(ex, client, route, &upstream, address, &mut source).await {
             Ok(ended) => return Ok(ended),
             Err(error) => error,
@@ -71,7 +71,12 @@ fn choose_upstream(ex: &Exchange, route: &CompiledRoute) -> Result<Arc<Upstream>
 }
 
 /// The endpoint of the next try: the balancer script's, else the next in turn.
-async fn choose_endpoint(ex: &mut Exchange, upstream: &Upstream, tries: &mut u32) -> Result<SocketAddr> {
+async fn choose_endpoint(
+    ex: &mut Exchange,
+    route: &CompiledRoute,
+    upstream: &Upstream,
+    tries: &mut u32,
+) -> Result<SocketAddr> {
     if let Some(address) = phases::balancer(ex)? {
         *tries += std::mem::take(&mut ex.lua.more_tries);
         return Ok(address);
@@ -81,8 +86,7 @@ async fn choose_endpoint(ex: &mut Exchange, upstream: &Upstream, tries: &mut u32
     let next = match &set.external {
         None => balance::next(&ex.worker, upstream, &set.active, tried),
         Some(name) => {
-            let timeout = ex.route.as_ref().map_or(0, |r| r.policy.connect_timeout_ms);
-            let addresses = ex.worker.pools.names.resolve(name, Duration::from_millis(timeout)).await?;
+            let addresses = ex.worker.pools.names.resolve(name, Timeouts::of(ex, route).connect).await?;
             balance::next(&ex.worker, upstream, &addresses, tried)
         }
     };

@@ -204,6 +204,8 @@ pub fn with_date(use_it: impl FnOnce(&[u8])) {
 
 /// A short response with a line of text, as for errors.
 pub fn short(ex: &mut Exchange, status: u16) {
+    // It takes the place of what was held back.
+    ex.lua.buffered = None;
     ex.resp.status = status;
     let phrase = http1::reason_phrase(status);
     let mut body = format!("{status} ").into_bytes();
@@ -238,7 +240,6 @@ pub fn redirect(ex: &mut Exchange, status: u16, location: &[u8]) {
 /// An error's response. What scripts and upstreams had set for another response is dropped.
 pub fn error(ex: &mut Exchange, error: &Error) {
     ex.resp.headers.clear();
-    ex.lua.buffered = None;
     ex.resp.reason = None;
     ex.resp.content_length = None;
     ex.resp.from_upstream = false;

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use routing::key::PluginKey;
-use routing::{Change, Commit, Key, KeyProblem, Value};
+use routing::{Change, Commit, Key, KeyProblem};
 
 use crate::lua::failures::Failure;
 use crate::table::compile::Compiler;
@@ -187,7 +187,6 @@ impl Tables {
         let snapshot = shared.snapshot.load();
         shared.metrics.committed(snapshot.version, failed.len());
         self.remember(commit, &failed, &compiler);
-        shared.failures.forget(commit.changes.iter().filter_map(plugin_of));
         shared.commits.send_replace(snapshot.version);
         failed
     }
@@ -211,18 +210,6 @@ impl Tables {
     /// The last failure of each plugin's scripts.
     pub fn lua_failures(&self) -> std::collections::BTreeMap<PluginKey, Failure> {
         self.state.shared.failures.all()
-    }
-}
-
-/// The plugin whose code or config a change is.
-fn plugin_of(change: &Change) -> Option<&PluginKey> {
-    match change {
-        Change::Set(Key::Plugin(plugin), _) | Change::Delete(Key::Plugin(plugin)) => Some(plugin),
-        Change::Set(_, value) => match value.as_ref() {
-            Value::Binding(binding) => Some(&binding.plugin),
-            _ => None,
-        },
-        Change::Delete(_) => None,
     }
 }
 

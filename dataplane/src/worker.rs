@@ -43,7 +43,7 @@ pub struct Shared {
 impl Shared {
     /// What so many workers share, with an empty table.
     pub fn new(workers: usize) -> Self {
-        Self {
+        let shared = Self {
             snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty())),
             workers,
             dicts: Dicts::default(),
@@ -52,7 +52,9 @@ impl Shared {
             lua_budget: Budget::new(usize::MAX),
             stage: tokio::sync::watch::Sender::new(Stage::Serving),
             commits: tokio::sync::watch::Sender::new(0),
-        }
+        };
+        shared.apply_budget(&Snapshot::empty());
+        shared
     }
 
     /// Sets the limit of all VMs together as a snapshot says: by default half of what the process may use.
@@ -91,7 +93,7 @@ pub struct Worker {
     pub id: usize,
     /// The process's.
     pub shared: Arc<Shared>,
-    /// Idle connections to upstreams, and round-robin state.
+    /// Idle connections to upstreams.
     pub pools: Pools,
     /// Lua.
     pub vms: Vms,

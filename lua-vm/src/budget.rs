@@ -15,7 +15,6 @@ pub(crate) const BATCH: usize = 64 * 1024;
 pub struct Budget {
     limit: AtomicUsize,
     used: AtomicUsize,
-    refusals: AtomicUsize,
     members: Mutex<Vec<Arc<Member>>>,
 }
 
@@ -29,12 +28,7 @@ pub(crate) struct Member {
 impl Budget {
     /// A budget of so many bytes.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self {
-            limit: AtomicUsize::new(limit),
-            used: AtomicUsize::new(0),
-            refusals: AtomicUsize::new(0),
-            members: Mutex::default(),
-        })
+        Arc::new(Self { limit: AtomicUsize::new(limit), used: AtomicUsize::new(0), members: Mutex::default() })
     }
 
     /// The limit in bytes.
@@ -50,11 +44,6 @@ impl Budget {
     /// Bytes that the VMs hold, as far as they told: each may hold 64 KiB more.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
-    }
-
-    /// How often a VM was found to be the one to refuse.
-    pub fn refusals(&self) -> usize {
-        self.refusals.load(Ordering::Relaxed)
     }
 
     fn members(&self) -> MutexGuard<'_, Vec<Arc<Member>>> {
@@ -100,11 +89,7 @@ impl Share {
         let shares = [share(false), share(true)];
         let excess = |m: &Member| m.bytes.load(Ordering::Relaxed).saturating_sub(shares[usize::from(m.trusted)]);
         let own = excess(&self.member);
-        let refused = own > 0 && (used > limit + limit / 8 || members.iter().all(|m| excess(m) <= own));
-        if refused {
-            self.budget.refusals.fetch_add(1, Ordering::Relaxed);
-        }
-        refused
+        own > 0 && (used > limit + limit / 8 || members.iter().all(|m| excess(m) <= own))
     }
 }
 

@@ -173,7 +173,6 @@ pub struct Lua {
     /// The highest `limits.cpu` that a plugin may ask for.
     pub cpu_per_resume_max_ms: u64,
     /// What all VMs of a process may hold together; none: half of what the process may use.
-    #[serde(default)]
     pub memory_budget_bytes: Option<u64>,
 }
 

@@ -46,7 +46,7 @@ pub fn may_reach(ex: &Exchange, ip: IpAddr) -> bool {
 
 /// Reachable from anywhere: not private, shared, link-local, loopback, documentation, multicast or reserved (IANA's
 /// special-purpose registries), and no form of IPv6 that carries an IPv4 address.
-pub fn is_public(ip: IpAddr) -> bool {
+fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let [a, b, c, _] = ip.octets();

@@ -154,10 +154,6 @@ fn exit_with(ex: &mut Exchange, code: i32) {
     if ex.resp.head_sent {
         return;
     }
-    if code >= 300 || code == 204 {
-        // Another response takes the place of what was held back.
-        ex.lua.buffered = None;
-    }
     if code < 300 && code != 204 {
         // `ngx.status = 410 ... ngx.exit(200)`: the status set before wins.
         if ex.resp.status == 0 {

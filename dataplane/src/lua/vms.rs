@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lua_vm::{Arg, Chunk, Handle, Limits, Phase, ScriptError, Session, Vm, VmOptions};
+use routing::Hash;
 use routing::key::PluginKey;
 use routing::value;
 
@@ -28,7 +29,7 @@ const RETIRED_MAX: usize = 4;
 const FAILED_FOR: Duration = Duration::from_secs(5);
 
 /// What could not be made, when and why.
-type Failed = (Arc<ScopeSpec>, Instant, ScriptError);
+type Failed = (Hash, Instant, ScriptError);
 
 /// A worker's VMs.
 #[derive(Default)]
@@ -136,13 +137,14 @@ impl Vms {
         let spec = worker.snapshot(|s| s.scopes.get(scope).cloned());
         let spec = spec.ok_or_else(|| ScriptError::runtime(format!("no VM for {scope:?}: its plugins are gone")))?;
         if let Some((of, at, error)) = self.failed.borrow().get(scope)
-            && of.hash == spec.hash
+            && *of == spec.hash
             && at.elapsed() < FAILED_FOR
         {
             return Err(error.clone());
         }
-        let vm = ScopeVm::new(worker, spec.clone()).inspect_err(|error| {
-            self.failed.borrow_mut().insert(scope.clone(), (spec, Instant::now(), error.clone()));
+        let hash = spec.hash;
+        let vm = ScopeVm::new(worker, spec).inspect_err(|error| {
+            self.failed.borrow_mut().insert(scope.clone(), (hash, Instant::now(), error.clone()));
         })?;
         self.failed.borrow_mut().remove(scope);
         self.current.borrow_mut().insert(scope.clone(), vm.clone());

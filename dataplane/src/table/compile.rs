@@ -19,7 +19,7 @@ use plugin::Plugins;
 use crate::upstream::balance::Turns;
 use crate::worker::Shared;
 
-/// Compiles commits. Lives on one thread; requests only see what it publishes.
+/// Compiles commits. One commit at a time; requests only see what it publishes.
 pub struct Compiler {
     shared: Arc<Shared>,
     raw: BTreeMap<Key, Arc<Value>>,
@@ -92,9 +92,10 @@ impl Compiler {
             self.store(change);
             self.note(change, &mut next, &mut touched, &mut code, &mut problems);
         }
-        for key in self.plugins.update(&code, &self.raw, &mut problems) {
-            touched.scopes.insert(scope_of(&key));
-            self.touch_readers(&Key::Plugin(key), &mut touched);
+        let updated = self.plugins.update(&code, &self.raw, &mut problems);
+        for key in &updated {
+            touched.scopes.insert(scope_of(key));
+            self.touch_readers(&Key::Plugin(key.clone()), &mut touched);
         }
         if touched.settings {
             self.apply_settings(&mut next, &mut touched);
@@ -105,16 +106,19 @@ impl Compiler {
         if touched.server_chains {
             self.compile_server_rewrite(&mut next);
         }
+        let are_scopes_touched = !touched.scopes.is_empty();
         for scope in touched.scopes {
             match scope::compile(&scope, &self.plugins, &self.raw, &next.settings) {
                 Some(spec) => drop(next.scopes.insert(scope, Arc::new(spec))),
                 None => drop(next.scopes.remove(&scope)),
             }
         }
-        // Before any request can ask for them.
-        self.shared.apply_dicts(&next);
-        self.shared.apply_budget(&next);
+        if are_scopes_touched {
+            // Before any request can ask for them.
+            self.shared.apply_dicts(&next);
+        }
         self.shared.snapshot.store(Arc::new(next));
+        self.shared.failures.forget(&updated);
         self.forget_endpoints();
         problems
     }
@@ -198,6 +202,7 @@ impl Compiler {
             _ => Settings::default(),
         };
         next.settings = Arc::new(settings);
+        self.shared.apply_budget(next);
         touched.server_chains = true;
         touched.scopes.extend(next.scopes.keys().cloned());
         let routes = self.raw.keys().filter_map(|k| match k {

@@ -51,7 +51,7 @@ ngx.say(order)
 --- response_body
 init init_worker
 
-=== an endless loop in init ends
+=== init in the operator's VM
 --- operator
 --- init
 ready = true
@@ -59,3 +59,12 @@ ready = true
 ngx.say(ready)
 --- response_body
 true
+
+=== an endless loop in init ends, and with it the plugin
+--- init
+while true do end
+--- content
+ngx.say("not reached")
+--- status: 500
+--- error_log
+init of LuaPlugin

@@ -22,7 +22,7 @@ local sub, byte, concat = string.sub, string.byte, table.concat
 local new_tab = require "table.new"
 
 local NO_MATCH, STALE, TEMPLATE, MEMORY = -1, -1000, -1001, -1002
--- Compiled patterns that this table finds without a call, at most: twice what Rust keeps would serve nothing.
+-- Compiled patterns that this table finds without a call, at most: twice what Rust keeps by default; beyond them each look-up is a call.
 local MAX_KNOWN = 2048
 -- A longer result is not kept in Rust once it was taken.
 local KEPT = 65536

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::pack::Packer;
+use super::pack::{ENTRY_MAX, Packer};
 use crate::exchange::Exchange;
 use crate::lua::charge;
 use crate::lua::shdict::{Dict, DictError, End, Found, Got, Put, Store, ttl_ms};
@@ -233,7 +233,7 @@ pub(super) fn flush_expired(ex: &Exchange, dict: i32, max: i32) -> i32 {
 pub(super) fn keys(ex: &mut Exchange, dict: i32, max: i32) -> Option<&[u8]> {
     let dict = ex.worker.dict_slots.get(dict)?;
     let keys = dict.get_keys(usize::try_from(max).unwrap_or_default(), MAX_KEYS_BYTES, now());
-    let size = keys.iter().map(|key| key.len() + 11).sum();
+    let size = keys.iter().map(|key| key.len() + ENTRY_MAX).sum();
     if !charge::has_room(ex, size) {
         return None;
     }

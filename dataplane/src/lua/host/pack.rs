@@ -4,6 +4,9 @@
 //! `count: i32, truncated: i32`, then per entry `key length: i32, value length: i32 (-1: true), key, value`.
 //! `prelude/ngx.lua` has the reader.
 
+/// What an entry takes at most beside its key and its value: their lengths, and what is left free after it.
+pub(super) const ENTRY_MAX: usize = 11;
+
 /// Writes entries into a buffer that is lent to Lua.
 pub(super) struct Packer<'a> {
     buf: &'a mut Vec<u8>,

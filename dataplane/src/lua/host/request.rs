@@ -3,7 +3,7 @@
 use http1::{Method, is_token};
 
 use super::escape;
-use super::pack::Packer;
+use super::pack::{ENTRY_MAX, Packer};
 use crate::exchange::Exchange;
 use crate::lua::{charge, encoding, vars};
 
@@ -140,7 +140,7 @@ pub(super) fn uri_args(ex: &mut Exchange, max: i32) -> Result<Option<&[u8]>, &'s
 
 /// What arguments may take when they are packed: lengths and padding for each.
 pub(super) fn packed_size(text: &[u8]) -> usize {
-    text.len() + 11 * (1 + memchr::memchr_iter(b'&', text).count())
+    text.len() + ENTRY_MAX * (1 + memchr::memchr_iter(b'&', text).count())
 }
 
 /// Arguments as `ngx.decode_args` sees them: a key without `=` stands for `true`, an empty key is left out.

@@ -15,14 +15,17 @@ pub(super) fn failed(ex: &Exchange, step: &Step, phase: Phase, error: &ScriptErr
         }
         _ => format!("lua entry thread aborted: runtime error: {error}"),
     };
-    host::failure(ex, &step.used.plugin, &what);
-    ex.worker.shared.metrics.script_failed(&step.used.plugin, phase.name(), error.kind.as_str());
-    ex.worker.shared.failures.note(&step.used.plugin, phase.name(), error);
+    tell(ex, &step.used.plugin, phase, error, &what);
 }
 
-/// Logs and counts how a plugin's `init` or `initWorker` failed, once for each VM that is made.
+/// Logs and counts how a plugin's `init` or `initWorker` failed.
 pub(crate) fn init_failed(ex: &Exchange, plugin: &PluginKey, phase: Phase, error: &ScriptError) {
-    host::failure(ex, plugin, &format!("{} of {plugin} fails, so its scripts do not run: {error}", phase.name()));
+    let what = format!("{} of {plugin} fails, so its scripts do not run: {error}", phase.name());
+    tell(ex, plugin, phase, error, &what);
+}
+
+fn tell(ex: &Exchange, plugin: &PluginKey, phase: Phase, error: &ScriptError, what: &str) {
+    host::failure(ex, plugin, what);
     ex.worker.shared.metrics.script_failed(plugin, phase.name(), error.kind.as_str());
     ex.worker.shared.failures.note(plugin, phase.name(), error);
 }
