@@ -67,6 +67,8 @@ impl Referenced {
         for Reference { id, data } in now {
             let wanted = self.wanted.entry(id.clone()).or_default();
             if wanted.namers == 0 || (data && !wanted.needs_data()) {
+                // What was known of it is not enough.
+                wanted.answered = false;
                 new.push(id);
             }
             wanted.namers += 1;
@@ -125,5 +127,19 @@ mod tests {
         check(&two, &[], &[], &["b"]);
         check(&one, &[], &[], &["c"]);
         assert!(referenced.wanted.is_empty() && referenced.named.is_empty());
+    }
+
+    #[test]
+    fn what_is_known_without_data_answers_nobody_who_needs_them() {
+        let mut referenced = Referenced::default();
+        let a = id(Kind::Secret, "a");
+        let mut names = |by: &str, data| {
+            referenced.name(&id(Kind::Ingress, by), vec![secret("a", data)]);
+            std::mem::replace(&mut referenced.get_mut(&a).unwrap().answered, true)
+        };
+        assert!(!names("one", false), "new");
+        assert!(names("two", false), "known");
+        assert!(!names("three", true), "its data are needed now");
+        assert!(names("four", true), "and known");
     }
 }

@@ -179,6 +179,7 @@ impl Source {
                 }
                 WatchEvent::Bookmark(mark) if place.version.is_some() => {
                     place.version = Some(mark.metadata.resource_version.clone());
+                    place.floor.clone_from(&place.version);
                     self.tell(Event::Reached(mark.metadata.resource_version)).await?;
                 }
                 WatchEvent::Bookmark(_) => {}
