@@ -131,9 +131,7 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
     let (end, ended) = watch::channel(false);
     let tokens = TokenReviews::new(client.clone(), options.audience, &options.service_accounts);
     let pushing = tokio::spawn(serve_push(shared.clone(), push, tokens, ended.clone()));
-    if let Some(listener) = webhook {
-        tokio::spawn(serve_webhook(shared.clone(), listener, ended.clone()));
-    }
+    let reviewing = webhook.map(|listener| tokio::spawn(serve_webhook(shared.clone(), listener, ended.clone())));
     let status = StatusWriter::spawn(client.clone(), options.status, shared.publisher.planes());
     let (batches_out, batches) = mpsc::channel(BATCHES_MAX);
     tokio::spawn(cluster::watch(client.clone(), options.scope, shared.stats.clone(), batches_out));
@@ -154,7 +152,13 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
     }
     tokio::time::sleep(LINGER).await;
     end.send_replace(true);
-    let _ = tokio::time::timeout(RESIGN_MAX, pushing).await;
+    let served = async {
+        let _ = pushing.await;
+        if let Some(reviewing) = reviewing {
+            let _ = reviewing.await;
+        }
+    };
+    let _ = tokio::time::timeout(RESIGN_MAX, served).await;
     Ok(())
 }
 
@@ -176,14 +180,23 @@ async fn told_to(mut flag: watch::Receiver<bool>) {
 
 /// Standbys serve too: their streams are warm when they take over.
 async fn serve_push(shared: Arc<Shared>, listener: TcpListener, tokens: TokenReviews, ended: watch::Receiver<bool>) {
-    let tls = shared.tls(|served| served.push.clone()).await;
+    let tls = tokio::select! {
+        tls = shared.tls(|served| served.push.clone()) => tls,
+        () = told_to(ended.clone()) => return,
+    };
     shared.publisher.clone().serve(listener, tls, tokens, told_to(ended)).await;
 }
 
 /// Only once everything is listed: before that, what objects name would be said to be missing.
 async fn serve_webhook(shared: Arc<Shared>, listener: TcpListener, ended: watch::Receiver<bool>) {
-    told_to(shared.listed.subscribe()).await;
-    let tls = shared.tls(|served| served.webhook.clone()).await;
+    let ready = async {
+        told_to(shared.listed.subscribe()).await;
+        shared.tls(|served| served.webhook.clone()).await
+    };
+    let tls = tokio::select! {
+        tls = ready => tls,
+        () = told_to(ended.clone()) => return,
+    };
     webhook::serve(listener, tls, shared.table.clone(), told_to(ended)).await;
 }
 

@@ -58,8 +58,12 @@ impl Metrics {
         self.streams.inc();
     }
 
-    pub(super) fn disconnected(&self, peer: &Peer) {
+    /// A stream ended. What is told of the pod stays while it has another one.
+    pub(super) fn disconnected(&self, peer: &Peer, was_last: bool) {
         self.streams.dec();
+        if !was_last {
+            return;
+        }
         let labels = labels(peer);
         self.term.remove(&labels);
         self.counter.remove(&labels);

@@ -147,9 +147,11 @@ impl State {
         self.last_id
     }
 
-    /// The stream is gone.
-    pub(super) fn leave(&mut self, id: u64) {
-        self.links.remove(&id);
+    /// The stream is gone. Whether it was the last of its pod.
+    pub(super) fn leave(&mut self, id: u64) -> bool {
+        let Some(gone) = self.links.remove(&id) else { return false };
+        let pod = |link: &Link| (link.peer().namespace.clone(), link.peer().pod.clone());
+        !self.links.values().any(|other| pod(other) == pod(&gone))
     }
 
     /// How many streams there are.

@@ -142,8 +142,8 @@ async fn serve<A: Authenticate>(
         end = read(inner, authenticate, id, who, reader) => end,
         end = write(inner, id, &wake, protocol, out) => end,
     };
-    inner.state().leave(id);
-    inner.metrics.disconnected(&peer);
+    let was_last = inner.state().leave(id);
+    inner.metrics.disconnected(&peer, was_last);
     inner.publish_planes();
     end
 }
