@@ -18,6 +18,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
+use routing::wire::SERVER_NAME;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -27,8 +28,6 @@ use tracing::{info, warn};
 
 use authority::{Authority, Pair};
 
-/// The name that data planes verify, whatever address they connect to.
-pub const SERVER_NAME: &str = "moongate-controller.push.moongate.dev";
 /// How often what is there is compared with what should be.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// How often files are looked at.

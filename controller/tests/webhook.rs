@@ -32,9 +32,11 @@ fn identity() -> Identity {
     let made = rcgen::generate_simple_self_signed(vec!["webhook.test".into()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let server = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key);
+    let mut server = server.unwrap();
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
-    Identity { server: Arc::new(server.unwrap()), roots }
+    Identity { server: Arc::new(server), roots }
 }
 
 struct Server {

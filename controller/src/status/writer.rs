@@ -106,24 +106,27 @@ impl StatusWriter {
         if !self.clear_on_exit || !is_leading {
             return;
         }
-        match tokio::time::timeout(REQUEST_TIMEOUT, self.sender.has_peers()).await {
-            Ok(Ok(false)) => {}
-            Ok(Ok(true)) => return,
-            Ok(Err(e)) => {
+        if tokio::time::timeout(CLEAR_TIMEOUT, self.clear()).await.is_err() {
+            tracing::warn!("not all Ingress statuses could be cleared in 20 s");
+        }
+    }
+
+    async fn clear(&self) {
+        match self.sender.has_peers().await {
+            Ok(false) => {}
+            Ok(true) => return,
+            Err(e) => {
                 tracing::warn!(error = %e, "it cannot be told whether other controllers run, so addresses stay");
                 return;
             }
-            Err(_) => return,
         }
         let writes = self.shared.ledger().clear();
         let count = writes.len();
-        let sent = stream::iter(writes).for_each_concurrent(AT_ONCE, |write| async {
+        let send = |write| async {
             self.sender.send(write).await;
-        });
-        match tokio::time::timeout(CLEAR_TIMEOUT, sent).await {
-            Ok(()) => tracing::info!(ingresses = count, "took our addresses out of Ingress statuses"),
-            Err(_) => tracing::warn!(ingresses = count, "not all Ingress statuses could be cleared in 20 s"),
-        }
+        };
+        stream::iter(writes).for_each_concurrent(AT_ONCE, send).await;
+        tracing::info!(ingresses = count, "took our addresses out of Ingress statuses");
     }
 }
 

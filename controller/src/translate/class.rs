@@ -1,5 +1,7 @@
 //! Which Ingresses are ours. Semantics: KEP-1453 and the API's comments on `ingressClassName`.
 
+use std::collections::BTreeSet;
+
 use crate::reader::Reader;
 use crate::store::object::{IngressClass, IngressHeader};
 use crate::translate::Options;
@@ -60,6 +62,13 @@ pub(super) fn is_ours_by_name(name: &String, is_annotated: bool, options: &Optio
 pub(super) fn migrated<'a>(options: &Options, reader: &Reader<'a>) -> &'a [String] {
     let config = reader.config(&options.config);
     config.and_then(|config| config.spec.migration.as_ref()).map_or(&[], |migration| &migration.ingress_classes)
+}
+
+/// The names of all classes under which Ingresses are served.
+pub(super) fn all(options: &Options, reader: &Reader<'_>) -> BTreeSet<String> {
+    let ours = reader.classes().filter(|class| is_ours(class, options)).map(|class| class.name.clone());
+    let by_name = options.implicit_class.iter().chain(&options.annotation_class).cloned();
+    ours.chain(by_name).chain(migrated(options, reader).iter().cloned()).collect()
 }
 
 /// Whether the objects of a namespace are ours at all.

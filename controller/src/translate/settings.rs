@@ -28,13 +28,7 @@ pub(super) fn derive(options: &Options, reader: &Reader<'_>) -> Outcome {
 
 /// The chains of our classes in which some plugin has code for `serverRewrite`, by the class's name.
 fn server_chains(options: &Options, reader: &Reader<'_>) -> Vec<ChainKey> {
-    let ours = reader.classes().filter(|class| class::is_ours(class, options)).map(|class| class.name.clone());
-    let by_name = options.implicit_class.iter().chain(&options.annotation_class).cloned();
-    let migrated = class::migrated(options, reader).iter().cloned();
-    let mut names: Vec<String> = ours.chain(by_name).chain(migrated).collect();
-    names.sort_unstable();
-    names.dedup();
-    let chains = names.into_iter().map(ChainKey::Class).filter(|chain| {
+    let chains = class::all(options, reader).into_iter().map(ChainKey::Class).filter(|chain| {
         let mut plugins = reader.bindings(chain).map(|(_, plugin)| plugin);
         plugins.any(|key| reader.plugin(key).is_some_and(|plugin| plugin.spec.phases.server_rewrite.is_some()))
     });

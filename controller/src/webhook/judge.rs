@@ -40,7 +40,8 @@ pub fn judge(table: &Translator, request: &Request) -> Verdict {
     problems.sort();
     problems.dedup();
     let object = id.map(|id| id.reference().to_string()).unwrap_or_else(|| request.kind.kind.clone());
-    Verdict { object, ..verdict(problems, &known(table, request)) }
+    let known = if problems.is_empty() { Vec::new() } else { known(table, request) };
+    Verdict { object, ..verdict(problems, &known) }
 }
 
 /// The kinds that are looked at; of others, and of parts of objects, nothing is said.

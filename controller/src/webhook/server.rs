@@ -67,7 +67,7 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => {
-                    let config = with_alpn(&tls.borrow());
+                    let config = tls.borrow().clone();
                     connections.spawn(connection(stream, config, shared.clone(), stopped.clone()));
                 }
                 Err(e) => {
@@ -81,13 +81,6 @@ pub async fn serve(
     stop.send_replace(true);
     // Each request ends within its time, and so does this.
     while connections.join_next().await.is_some() {}
-}
-
-/// The API server speaks HTTP/2 where it is offered.
-fn with_alpn(config: &Arc<ServerConfig>) -> Arc<ServerConfig> {
-    let mut config = ServerConfig::clone(config);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Arc::new(config)
 }
 
 async fn connection(

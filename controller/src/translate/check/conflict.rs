@@ -89,12 +89,12 @@ fn broader(place: &ChainKey, options: &Options, reader: &Reader<'_>) -> Vec<Chai
     let ingress = match place {
         ChainKey::Class(_) => return found,
         ChainKey::Namespace(_) => {
-            found.extend(classes(options, reader));
+            found.extend(class::all(options, reader).into_iter().map(ChainKey::Class));
             return found;
         }
         ChainKey::Service(service) => {
             found.push(ChainKey::Namespace(service.namespace.clone()));
-            found.extend(classes(options, reader));
+            found.extend(class::all(options, reader).into_iter().map(ChainKey::Class));
             return found;
         }
         ChainKey::Ingress(ingress) => ingress,
@@ -127,9 +127,4 @@ fn services(place: &ChainKey, ingress: &ObjectName, reader: &Reader<'_>) -> BTre
     };
     let of = |to: &PathTo| ChainKey::Service(ObjectName::new(&ingress.namespace, &to.service));
     reader.backends(ingress).filter(here).map(of).collect()
-}
-
-fn classes(options: &Options, reader: &Reader<'_>) -> Vec<ChainKey> {
-    let ours = reader.classes().filter(|class| class::is_ours(class, options)).map(|class| class.name.clone());
-    ours.chain(options.implicit_class.clone()).map(ChainKey::Class).collect()
 }
