@@ -1,8 +1,6 @@
 //! Parts end: traffic goes on, and everything converges after.
 
-use std::collections::BTreeSet;
-
-use e2e::cluster::bed::{PATIENCE, rolled_out};
+use e2e::cluster::bed::PATIENCE;
 use e2e::cluster::release::RELEASE;
 use e2e::wait::until_slowly;
 use serde_json::{Value, json};
@@ -11,28 +9,17 @@ use crate::site::{Site, ingress};
 
 const LEASE: &str = "moongate-controller";
 
-fn pods(site: &Site, component: &str) -> BTreeSet<String> {
-    let pods = site.list(RELEASE, "Pod", &format!("app.kubernetes.io/component={component}"));
-    pods.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
-}
-
 /// Ends a pod at once, as a node that dies does.
 fn kill(site: &Site, pod: &str) {
     let said = site.cluster.kubectl(&["-n", RELEASE, "delete", "pod", pod, "--grace-period=0", "--force"]);
     said.unwrap_or_else(|e| panic!("{e}"));
 }
 
-fn await_release(site: &Site) {
-    for name in ["moongate-controller", "moongate-dataplane"] {
-        site.await_object_in(RELEASE, "Deployment", name, "rolled out", rolled_out);
-    }
-}
-
 fn leader(site: &Site) -> Result<String, String> {
     let lease = site.look(RELEASE, "Lease", LEASE)?.ok_or("no Lease")?;
     let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
     // The identity begins with the pod's name.
-    pods(site, "controller").into_iter().find(|pod| holder.starts_with(pod)).ok_or(format!("led by {holder:?}"))
+    site.pods("controller").into_iter().find(|pod| holder.starts_with(pod)).ok_or(format!("led by {holder:?}"))
 }
 
 fn serve(site: &Site, host: &str) {
@@ -54,10 +41,10 @@ fn await_change(site: &Site, host: &str) {
 fn a_data_plane_is_killed() {
     let Some(site) = Site::alone("kill-dataplane") else { return };
     serve(&site, "kill-dataplane.test");
-    let before = pods(&site, "dataplane");
+    let before = site.pods("dataplane");
     kill(&site, before.first().unwrap());
-    await_release(&site);
-    assert_ne!(pods(&site, "dataplane"), before);
+    site.await_release();
+    assert_ne!(site.pods("dataplane"), before);
     await_change(&site, "change.kill-dataplane.test");
 }
 
@@ -78,7 +65,7 @@ fn the_leader_is_killed_and_the_other_takes_over() {
     let said = site.cluster.kubectl(&["-n", RELEASE, "delete", "pod", &second, "--wait=false"]);
     said.unwrap_or_else(|e| panic!("{e}"));
     await_change(&site, "change2.kill-leader.test");
-    await_release(&site);
+    site.await_release();
     site.assert_none_failed(load);
 }
 
@@ -104,8 +91,19 @@ fn the_api_server_is_away_and_comes_back() {
     e2e::cluster::control::await_ready(site.cluster.client, &control.apiserver);
     site.cluster.revive();
     await_change(&site, "change2.kill-apiserver.test");
-    await_release(&site);
+    site.await_release();
     site.assert_none_failed(load);
+}
+
+/// Scales the release back, also when its test fails: others come after it.
+struct Restored<'a>(&'a Site);
+
+impl Drop for Restored<'_> {
+    fn drop(&mut self) {
+        for deployment in ["moongate-controller", "moongate-dataplane"] {
+            let _ = self.0.cluster.kubectl(&["-n", RELEASE, "scale", "deployment", deployment, "--replicas=2"]);
+        }
+    }
 }
 
 #[test]
@@ -117,12 +115,13 @@ fn without_controllers_data_planes_serve_and_restart() {
         let arguments = ["-n", RELEASE, "patch", "deployment", "moongate-controller", "--type=merge", "-p", &patch];
         site.cluster.kubectl(&arguments).unwrap_or_else(|e| panic!("{e}"));
     };
+    let _restored = Restored(&site);
     scale(0);
-    until_slowly(PATIENCE, "the end of the controllers", || match pods(&site, "controller") {
+    until_slowly(PATIENCE, "the end of the controllers", || match site.pods("controller") {
         none if none.is_empty() => Ok(()),
         some => Err(format!("{some:?}")),
     });
-    assert_eq!(site.try_get("no-controllers.test", "/").unwrap().status, 200);
+    site.await_status("no-controllers.test", "/", 200);
     // Each container is killed; its pod, with the last table in it, stays.
     let restarts = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0);
     let seen = || site.list(RELEASE, "Pod", "app.kubernetes.io/component=dataplane");
@@ -137,7 +136,7 @@ fn without_controllers_data_planes_serve_and_restart() {
         let pods = seen();
         let ready = pods.iter().all(|pod| pod["status"]["containerStatuses"][0]["ready"] == true);
         let now: u64 = pods.iter().map(restarts).sum();
-        if ready && now >= before + 2 { Ok(()) } else { Err(format!("{now} restarts\n{}", site.state())) }
+        if ready && now >= before + 2 { Ok(()) } else { Err(format!("{now} restarts")) }
     });
     site.await_status("no-controllers.test", "/", 200);
     // A new pod has no table: it is not ready before a controller is there, and the others serve.
@@ -147,18 +146,18 @@ fn without_controllers_data_planes_serve_and_restart() {
         let pods = seen();
         let status = |p: &Value| p["status"]["containerStatuses"][0].clone();
         let waits = pods.iter().filter(|p| status(p)["ready"] == false && status(p)["started"].is_boolean()).count();
-        if waits == 1 { Ok(()) } else { Err(site.state()) }
+        if waits == 1 { Ok(()) } else { Err(format!("{waits} wait")) }
     });
-    assert_eq!(site.try_get("no-controllers.test", "/").unwrap().status, 200);
+    site.await_status("no-controllers.test", "/", 200);
     scale(2);
     until_slowly(PATIENCE, "three ready data planes", || {
         let deployment = site.look(RELEASE, "Deployment", "moongate-dataplane")?.ok_or("gone")?;
         let ready = deployment["status"]["readyReplicas"].as_u64().unwrap_or(0);
-        if ready == 3 { Ok(()) } else { Err(format!("{ready}\n{}", site.state())) }
+        if ready == 3 { Ok(()) } else { Err(format!("{ready} are ready")) }
     });
     let said = site.cluster.kubectl(&["-n", RELEASE, "scale", "deployment", "moongate-dataplane", "--replicas=2"]);
     said.unwrap_or_else(|e| panic!("{e}"));
-    await_release(&site);
+    site.await_release();
     await_change(&site, "change.no-controllers.test");
 }
 

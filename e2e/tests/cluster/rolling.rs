@@ -53,7 +53,7 @@ fn data_planes_are_replaced_under_load() {
     let release = e2e::cluster::release::RELEASE;
     let said = site.cluster.kubectl(&["-n", release, "rollout", "restart", "deployment", "moongate-dataplane"]);
     said.unwrap_or_else(|e| panic!("{e}"));
-    site.await_object_in(release, "Deployment", "moongate-dataplane", "rolled out", e2e::cluster::bed::rolled_out);
+    site.await_release();
     load.await_answers(200);
     site.assert_none_failed(load);
 }

@@ -1,9 +1,11 @@
 //! What most tests begin with: Moongate installed, a namespace with backends, and a client outside.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Deref;
 
-use e2e::cluster::bed::PATIENCE;
+use e2e::cluster::bed::{PATIENCE, rolled_out};
+use e2e::cluster::release::RELEASE;
 use e2e::cluster::{BACKEND, Bed, release};
 use e2e::wait::until_slowly;
 use e2e::{Client, Load, Response};
@@ -41,7 +43,29 @@ impl Site {
     }
 
     fn of(bed: Bed) -> Self {
-        Self { address: release::shared(bed.cluster), bed }
+        let site = Self { address: release::shared(bed.cluster), bed };
+        // Whatever ran before.
+        site.await_release();
+        site
+    }
+
+    /// The pods of a component of the release, those that are ending included.
+    pub(crate) fn pods(&self, component: &str) -> BTreeSet<String> {
+        let pods = self.list(RELEASE, "Pod", &format!("app.kubernetes.io/component={component}"));
+        pods.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Waits until the release is whole: as many pods as it asks for, all of them as it is now, and no other.
+    pub(crate) fn await_release(&self) {
+        for component in ["controller", "dataplane"] {
+            let name = format!("moongate-{component}");
+            let deployment = self.await_object_in(RELEASE, "Deployment", &name, "rolled out", rolled_out);
+            let replicas = deployment["spec"]["replicas"].as_u64();
+            until_slowly(PATIENCE, &format!("the end of other pods of {name}"), || match self.pods(component) {
+                pods if Some(pods.len() as u64) == replicas => Ok(()),
+                pods => Err(format!("{pods:?}")),
+            });
+        }
     }
 
     /// Runs a Deployment of the backend behind a Service of the same name, and waits until it is ready.
@@ -99,13 +123,17 @@ impl Site {
     /// Ends a load of which no request may have failed.
     pub(crate) fn assert_none_failed(&self, load: Load) -> e2e::load::Report {
         let report = load.stop();
-        assert!(report.failed == 0 && report.answered > 0, "requests failed: {report:#?}\n{}", self.state());
+        assert!(report.failed == 0 && report.answered > 0, "requests failed: {report:#?}");
         report
     }
+}
 
-    /// Fails with what the release is doing, and why.
-    pub(crate) fn state(&self) -> String {
-        release::state(self.cluster)
+/// A test that fails tells what the release is doing.
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", release::state(self.cluster));
+        }
     }
 }
 
@@ -126,7 +154,7 @@ spec:
       - name: backend
         image: {BACKEND}
         env: [{variables}]
-        readinessProbe: {{httpGet: {{path: /, port: 8080}}, periodSeconds: 1}}
+        readinessProbe: {{httpGet: {{path: /, port: 8080}}, periodSeconds: 1, timeoutSeconds: 5}}
 ---
 apiVersion: v1
 kind: Service

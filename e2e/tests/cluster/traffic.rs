@@ -140,7 +140,7 @@ fn a_refused_part_is_told_by_one_event() {
         events.into_iter().filter(|e| e["involvedObject"]["kind"] == "Ingress").collect()
     };
     let events = until_slowly(PATIENCE, "an Event about the Ingress", || match told() {
-        none if none.is_empty() => Err(site.state()),
+        none if none.is_empty() => Err("none".into()),
         some => Ok(some),
     });
     let message = events[0]["message"].as_str().unwrap_or_default().to_owned();
