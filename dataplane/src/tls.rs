@@ -15,7 +15,6 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::table::Snapshot;
-use crate::worker::Worker;
 
 mod fallback;
 mod verify;
@@ -151,7 +150,7 @@ fn server_config(
 }
 
 /// A connector towards upstreams: HTTP/1.1 only.
-pub fn connector(_worker: &Worker, verify: bool) -> tokio_rustls::TlsConnector {
+pub fn connector(verify: bool) -> tokio_rustls::TlsConnector {
     static VERIFIED: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     static UNVERIFIED: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     let config = if verify { VERIFIED.get_or_init(verified) } else { UNVERIFIED.get_or_init(unverified) };

@@ -316,11 +316,6 @@ impl Compiler {
     pub fn is_failing(&self, plugin: &PluginKey) -> bool {
         self.plugins.is_failing(plugin)
     }
-
-    /// The value of a key as it was pushed, for debug dumps.
-    pub fn raw(&self) -> &BTreeMap<Key, Arc<Value>> {
-        &self.raw
-    }
 }
 
 /// The VM that a plugin's scripts run in.

@@ -56,7 +56,7 @@ pub async fn connect(
         let tcp = open_tcp(address).await?;
         match &key.tls {
             None => Ok(Io::Plain(tcp)),
-            Some((name, verify)) => open_tls(ex, tcp, address.ip(), name, *verify).await,
+            Some((name, verify)) => open_tls(tcp, address.ip(), name, *verify).await,
         }
     };
     let io = within(timeout, address, connecting).await?;
@@ -83,8 +83,8 @@ pub async fn within<T>(
     }
 }
 
-async fn open_tls(ex: &Exchange, tcp: TcpStream, ip: IpAddr, name: &str, verify: bool) -> Result<Io> {
-    let connector = crate::tls::connector(&ex.worker, verify);
+async fn open_tls(tcp: TcpStream, ip: IpAddr, name: &str, verify: bool) -> Result<Io> {
+    let connector = crate::tls::connector(verify);
     let name = ServerName::try_from(name.to_owned()).unwrap_or_else(|_| ServerName::from(ip));
     let tls = connector
         .connect(name, tcp)

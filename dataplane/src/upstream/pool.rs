@@ -71,9 +71,4 @@ impl Pools {
         });
         self.h2.sweep(timeout);
     }
-
-    /// How many connections idle.
-    pub fn idle_count(&self) -> usize {
-        self.idle.borrow().values().map(Vec::len).sum()
-    }
 }
