@@ -1,35 +1,39 @@
 //! Clients: raw sockets for what no library would send, curl for what people use.
 
 pub mod parse;
+pub mod stream;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr};
 use std::process::Command;
 
 pub use parse::Response;
+use stream::Stream;
 
-use crate::{DEADLINE, process};
+use crate::certificates::Certificate;
+use crate::process;
 
 /// A connection on which any bytes may be sent.
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     /// Received and not yet taken.
     buffer: Vec<u8>,
 }
 
 impl Client {
-    /// Connects; reads and writes fail after [`DEADLINE`].
+    /// Connects; reads and writes fail after [`crate::DEADLINE`].
     pub fn connect(address: SocketAddr) -> Self {
         Self::try_connect(address).unwrap_or_else(|e| panic!("{address}: {e}"))
     }
 
     /// Connects where nobody may listen.
     pub fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
-        stream.set_read_timeout(Some(DEADLINE)).expect("a positive time");
-        stream.set_write_timeout(Some(DEADLINE)).expect("a positive time");
-        stream.set_nodelay(true).expect("a TCP socket");
-        Ok(Self { stream, buffer: Vec::new() })
+        Ok(Self { stream: Stream::connect(address)?, buffer: Vec::new() })
+    }
+
+    /// HTTP/1.1 over TLS, if the server has this certificate for the name.
+    pub fn secure(address: SocketAddr, name: &str, certificate: &Certificate) -> std::io::Result<Self> {
+        Ok(Self { stream: Stream::secure(address, name, "http/1.1", certificate)?, buffer: Vec::new() })
     }
 
     /// Sends bytes as they are.
@@ -45,7 +49,7 @@ impl Client {
 
     /// Says that nothing more will be sent.
     pub fn half_close(&mut self) -> &mut Self {
-        self.stream.shutdown(Shutdown::Write).expect("the socket is connected");
+        self.stream.tcp().shutdown(Shutdown::Write).expect("the socket is connected");
         self
     }
 

@@ -4,10 +4,12 @@
 //! `:status` is decoded; the dynamic table is switched off for that.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::DEADLINE;
+use crate::certificates::Certificate;
+use crate::client::stream::Stream;
 
 /// Frame types of RFC 9113 section 6.
 pub mod kind {
@@ -87,7 +89,7 @@ pub enum Verdict {
 
 /// A connection whose frames the test writes. SETTINGS and PING are acknowledged while frames are read.
 pub struct H2 {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
 }
 
@@ -99,21 +101,28 @@ impl H2 {
 
     /// The same with further settings.
     pub fn with_settings(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
-        let mut new = Self::silent(address);
-        new.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        Self::silent(address).greeting(settings)
+    }
+
+    /// Over TLS, if the server has this certificate for the name.
+    pub fn secure(address: SocketAddr, name: &str, certificate: &Certificate) -> std::io::Result<Self> {
+        let stream = Stream::secure(address, name, "h2", certificate)?;
+        Ok(Self { stream, buffer: Vec::new() }.greeting(&[]))
+    }
+
+    /// Says the preface.
+    fn greeting(mut self, settings: &[(u16, u32)]) -> Self {
+        self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         let all = [&[(HEADER_TABLE_SIZE, 0)], settings].concat();
         let payload: Vec<u8> =
             all.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
-        new.frame(kind::SETTINGS, 0, 0, &payload);
-        new
+        self.frame(kind::SETTINGS, 0, 0, &payload);
+        self
     }
 
     /// A connection that has said nothing.
     pub fn silent(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap_or_else(|e| panic!("{address}: {e}"));
-        stream.set_read_timeout(Some(DEADLINE)).expect("a positive time");
-        stream.set_write_timeout(Some(DEADLINE)).expect("a positive time");
-        stream.set_nodelay(true).expect("a TCP socket");
+        let stream = Stream::connect(address).unwrap_or_else(|e| panic!("{address}: {e}"));
         Self { stream, buffer: Vec::new() }
     }
 
@@ -124,7 +133,7 @@ impl H2 {
 
     /// From now on a send that would wait fails, after a moment that a reader does not need.
     pub fn never_wait(&mut self) {
-        self.stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a positive time");
+        self.stream.tcp().set_write_timeout(Some(Duration::from_millis(300))).expect("a positive time");
     }
 
     /// Sends a frame.
