@@ -148,6 +148,36 @@ spec:
     text
 }
 
+/// A LuaPluginBinding of a LuaPlugin to a target and with a config, both as YAML in flow style.
+pub fn binding(name: &str, plugin: &str, target: &str, config: &str) -> String {
+    format!(
+        "apiVersion: moongate.dev/v1alpha1
+kind: LuaPluginBinding
+metadata: {{name: {name}, namespace: {NAMESPACE}}}
+spec: {{pluginRef: {{name: {plugin}}}, targetRefs: [{target}], config: {config}}}
+"
+    )
+}
+
+/// A plugin of the platform, from one of [`plugin`].
+pub fn of_cluster(plugin: &str) -> String {
+    plugin.replace("kind: LuaPlugin", "kind: ClusterLuaPlugin").replace(&format!(", namespace: {NAMESPACE}"), "")
+}
+
+/// A ClusterLuaPluginBinding of a ClusterLuaPlugin to the class `moongate`, with a config as YAML in flow style.
+pub fn class_binding(name: &str, plugin: &str, config: &str) -> String {
+    format!(
+        "apiVersion: moongate.dev/v1alpha1
+kind: ClusterLuaPluginBinding
+metadata: {{name: {name}}}
+spec:
+  pluginRef: {{kind: ClusterLuaPlugin, name: {plugin}}}
+  targetRefs: [{{group: networking.k8s.io, kind: IngressClass, name: moongate}}]
+  config: {config}
+"
+    )
+}
+
 /// A MoongateConfig with these lines as its spec.
 pub fn config(spec: &str) -> String {
     format!(

@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::sync::mpsc;
 
-use e2e::manifests::{NAMESPACE, ingress, plugin, service};
+use e2e::manifests::{NAMESPACE, binding, class_binding, ingress, of_cluster, plugin, service};
 use e2e::{Client, Manifests, Moongate, Upstream, until};
 
 const HOST: &str = "shop.example.com";
@@ -20,35 +20,6 @@ const TAG: &str = "configSchema: {openAPIV3Schema: {type: object, properties: {t
 
 fn mark(name: &str, priority: u32) -> String {
     plugin(name, &MARK, &format!("priority: {priority}\n{TAG}"))
-}
-
-/// A plugin of the platform, from one of a namespace.
-fn of_cluster(plugin: &str) -> String {
-    plugin.replace("kind: LuaPlugin", "kind: ClusterLuaPlugin").replace(&format!(", namespace: {NAMESPACE}"), "")
-}
-
-/// A binding of a plugin to a target (as YAML).
-fn binding(name: &str, plugin: &str, target: &str, config: &str) -> String {
-    format!(
-        "apiVersion: moongate.dev/v1alpha1
-kind: LuaPluginBinding
-metadata: {{name: {name}, namespace: {NAMESPACE}}}
-spec: {{pluginRef: {{name: {plugin}}}, targetRefs: [{target}], config: {config}}}
-"
-    )
-}
-
-fn class_binding(name: &str, plugin: &str, config: &str) -> String {
-    format!(
-        "apiVersion: moongate.dev/v1alpha1
-kind: ClusterLuaPluginBinding
-metadata: {{name: {name}}}
-spec:
-  pluginRef: {{kind: ClusterLuaPlugin, name: {plugin}}}
-  targetRefs: [{{group: networking.k8s.io, kind: IngressClass, name: moongate}}]
-  config: {config}
-"
-    )
 }
 
 const SERVICE: &str = "{kind: Service, name: backend}";
