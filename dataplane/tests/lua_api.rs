@@ -10,8 +10,10 @@ mod lua_api {
     pub(crate) mod upstream;
 }
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use dataplane::server::{Options, Server};
 use lua_api::block::Block;
@@ -89,6 +91,43 @@ fn a_new_script_never_runs_beside_older_code() {
         let address = server.addresses().http[0];
         assert_eq!(client::request(address, &version[0]).text(), "true\n", "commit {n}");
     }
+    server.shutdown(Duration::ZERO, Duration::from_secs(5));
+}
+
+/// A connection of a week keeps its route, and no table.
+#[test]
+fn a_request_that_is_under_way_keeps_no_table() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut server = server();
+    let upstream = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let to = upstream.local_addr().expect("an address");
+    let version = |n: u32| Block::parse_all("kept.t", &format!("=== kept\n--- access\nngx.ctx.n = {n}\n"));
+    let one = version(1);
+    assert!(server.apply(&table::commit(&one, to)).is_empty());
+    let mut client = TcpStream::connect(server.addresses().http[0]).expect("connect");
+    let head = format!("GET / HTTP/1.1\r\nHost: {}\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n", one[0].host);
+    client.write_all(head.as_bytes()).expect("send");
+    let (mut tunnel, _) = upstream.accept().expect("the request comes to the upstream");
+    tunnel
+        .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n!")
+        .expect("send");
+    let next = |from: &mut TcpStream| {
+        let mut byte = [0];
+        from.read_exact(&mut byte).expect("a byte");
+        byte[0]
+    };
+    while next(&mut client) != b'!' {}
+
+    let old = Arc::downgrade(&server.state().shared.snapshot.load_full());
+    assert!(server.apply(&table::commit(&version(2), to)).is_empty());
+    let since = Instant::now();
+    while old.strong_count() > 0 {
+        assert!(since.elapsed() < Duration::from_secs(10), "somebody keeps the table before: {}", old.strong_count());
+        std::thread::yield_now();
+    }
+    tunnel.write_all(b"?").expect("send");
+    assert_eq!(next(&mut client), b'?', "the tunnel is still there");
+    drop(client);
     server.shutdown(Duration::ZERO, Duration::from_secs(5));
 }
 
