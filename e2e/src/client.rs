@@ -3,7 +3,7 @@
 pub mod parse;
 pub mod stream;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::process::Command;
 
@@ -11,7 +11,7 @@ pub use parse::Response;
 use stream::Stream;
 
 use crate::certificates::Certificate;
-use crate::process;
+use crate::{DEADLINE, process};
 
 /// A connection on which any bytes may be sent.
 pub struct Client {
@@ -21,7 +21,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects; reads and writes fail after [`crate::DEADLINE`].
+    /// Connects; reads and writes fail after [`DEADLINE`].
     pub fn connect(address: SocketAddr) -> Self {
         Self::try_connect(address).unwrap_or_else(|e| panic!("{address}: {e}"))
     }
@@ -96,7 +96,7 @@ impl Client {
 
     /// Receives this many bytes and drops them; fewer only at the connection's end. Returns how many.
     pub fn take(&mut self, count: usize) -> usize {
-        while self.buffer.len() < count && matches!(self.receive(), Ok(n) if n > 0) {}
+        while self.buffer.len() < count && self.more() {}
         let taken = count.min(self.buffer.len());
         self.buffer.drain(..taken);
         taken
@@ -104,7 +104,7 @@ impl Client {
 
     /// Receives to the connection's end, an error included, and returns what came.
     pub fn rest(&mut self) -> String {
-        while matches!(self.receive(), Ok(n) if n > 0) {}
+        while self.more() {}
         let taken = self.text();
         self.buffer.clear();
         taken
@@ -112,7 +112,18 @@ impl Client {
 
     /// Whether the other side closes without sending anything more.
     pub fn is_closed(&mut self) -> bool {
-        self.buffer.is_empty() && !matches!(self.receive(), Ok(n) if n > 0)
+        self.buffer.is_empty() && !self.more()
+    }
+
+    /// Receives; false at the connection's end, an error included. That nothing comes is neither.
+    fn more(&mut self) -> bool {
+        match self.receive() {
+            Ok(n) => n > 0,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("nothing came within {DEADLINE:?}, and the connection is still there")
+            }
+            Err(_) => false,
+        }
     }
 
     fn text(&self) -> String {
