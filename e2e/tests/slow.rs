@@ -6,8 +6,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use e2e::h2::{self, kind};
-use e2e::manifests::{config, ingress, ingress_tls, secret, service, service_of};
+use e2e::manifests::{config, ingress, ingress_tls, secret, service};
 use e2e::{Client, Manifests, Moongate, Upstream, certificates, process, until};
 
 const HOST: &str = "shop.example.com";
@@ -45,35 +44,6 @@ fn an_upload_may_take_longer_than_the_upstream_s_time_to_answer() {
     });
     client.send("0\r\n\r\n");
     assert_eq!(client.response("POST").text(), format!("got {sent}"), "{}", moongate.process.log());
-}
-
-#[test]
-fn an_endpoint_that_takes_no_request_is_given_up() {
-    // Over HTTP/1.1: it never reads. Over HTTP/2: it opens no window.
-    let deaf = Upstream::start(|_open| {
-        loop {
-            std::thread::park();
-        }
-    });
-    let windowless = Upstream::start(|mut c| {
-        c.send(h2::frame(kind::SETTINGS, 0, 0, &[&[0, 4][..], &[0; 4]].concat()));
-        while let Some(bytes) = c.bytes() {
-            // The acknowledgement of the client's SETTINGS, whenever something comes.
-            if bytes.windows(4).any(|w| w == b"SM\r\n") {
-                c.send(h2::frame(kind::SETTINGS, 1, 0, &[]));
-            }
-        }
-    });
-    for documents in [service("backend", &[deaf.port]), service_of("backend", "kubernetes.io/h2c", &[windowless.port])]
-    {
-        let spec = "http: {proxySendTimeout: 1s, proxyNextUpstreamTries: 1, clientMaxBodySize: 64Mi}";
-        let (_manifests, moongate) = proxy(&[documents], spec);
-        let mut client = Client::connect(moongate.http);
-        client.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {}\r\n\r\n", 32 << 20));
-        // More than every buffer on the way holds; it may be answered before all of it was taken.
-        let _ = client.try_send(&vec![b'x'; 16 << 20]);
-        assert_eq!(client.response("POST").status, 504, "{}", moongate.process.log());
-    }
 }
 
 #[test]
