@@ -137,6 +137,8 @@ pub struct Request {
     pub client: SocketAddr,
     /// `https` or `http`, as the client sees it.
     pub scheme: &'static str,
+    /// What a trusted proxy says that it was asked for; none: the peer is not trusted.
+    pub forwarded: Option<Box<Forwarded>>,
     /// 32 hexadecimal digits, made when first asked for (or taken from X-Request-ID).
     pub id: Option<String>,
     /// What of the body was read, and where it is.
@@ -151,6 +153,15 @@ pub struct Request {
     pub http2: bool,
     /// Counts the requests of its connection, from 1; `$connection_requests`.
     pub serial: u64,
+}
+
+/// What X-Forwarded-Host and X-Forwarded-Port of a trusted proxy say.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// As the Host header may have it.
+    pub host: Option<Vec<u8>>,
+    /// The port that the client connected to.
+    pub port: Option<u16>,
 }
 
 /// Our part.
@@ -272,6 +283,7 @@ impl Request {
             args_changed: false,
             client,
             scheme,
+            forwarded: None,
             id: None,
             body: RequestBody::default(),
             trailers: None,

@@ -79,6 +79,7 @@ impl Request {
         self.raw_head.clear();
         (self.normalised, self.path_changed, self.args_changed, self.http2) = (false, false, false, false);
         self.args = None;
+        self.forwarded = None;
         self.id = None;
         self.head_bytes = 0;
         self.head_only = false;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use routing::path;
 
 use crate::error::{Error, Kind, Result};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Forwarded};
 use crate::table::{Action, CompiledRoute};
 
 /// Fills in host, path, args and the client's address, or refuses.
@@ -64,23 +64,37 @@ fn target(ex: &mut Exchange, merge_slashes: bool) -> Result<()> {
     Ok(())
 }
 
-/// A trusted proxy says who the client is: the last address of X-Forwarded-For that no trusted proxy has.
+/// A trusted proxy says who the client is (the last address of X-Forwarded-For that no trusted proxy has), and what it
+/// asked the proxy for.
 fn forwarded(ex: &mut Exchange, http: &routing::value::Http) {
     let headers = &ex.req.head.headers;
-    let listed: Vec<IpAddr> = headers
-        .get_all(b"x-forwarded-for")
-        .flat_map(|v| v.split(|b| *b == b','))
-        .filter_map(|part| std::str::from_utf8(part).ok()?.trim().parse().ok())
-        .collect();
-    let trusted = |ip: &IpAddr| http.trusted_proxies.iter().any(|c| c.contains(*ip));
-    if let Some(ip) = listed.iter().rev().find(|ip| !trusted(ip)).or_else(|| listed.first()) {
-        ex.req.client = SocketAddr::new(*ip, 0);
+    let listed: Vec<&[u8]> = headers.get_all(b"x-forwarded-for").flat_map(|v| v.split(|b| *b == b',')).collect();
+    for entry in listed.into_iter().rev() {
+        // Whoever stands before one that is no address may have been made up by it.
+        let Some(ip) = address(entry) else { break };
+        ex.req.client = SocketAddr::new(ip, 0);
+        if !http.trusted_proxies.iter().any(|c| c.contains(ip)) {
+            break;
+        }
     }
     match headers.get(b"x-forwarded-proto") {
         Some(b"https") => ex.req.scheme = "https",
         Some(b"http") => ex.req.scheme = "http",
         _ => {}
     }
+    // Of several proxies the first met the client.
+    let first = |name: &[u8]| headers.get(name).and_then(|v| v.split(|b| *b == b',').next()).map(<[u8]>::trim_ascii);
+    let is_host = |host: &&[u8]| path::normalize_host(host).is_ok_and(|host| !host.is_empty());
+    ex.req.forwarded = Some(Box::new(Forwarded {
+        host: first(b"x-forwarded-host").filter(is_host).map(<[u8]>::to_vec),
+        port: first(b"x-forwarded-port").and_then(|port| std::str::from_utf8(port).ok()?.parse().ok()),
+    }));
+}
+
+/// An entry of X-Forwarded-For; some proxies write the port too.
+fn address(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?.trim();
+    text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 /// nginx's `underscores_in_headers off`: `X_User` could be taken for `X-User` by the application behind.

@@ -1,5 +1,7 @@
 //! HTTP to HTTPS.
 
+use routing::path;
+
 use crate::exchange::Exchange;
 use crate::table::CompiledRoute;
 
@@ -19,7 +21,8 @@ pub(super) fn to_https(ex: &Exchange, route: &CompiledRoute) -> Option<Vec<u8>> 
         return None;
     }
     let mut to = b"https://".to_vec();
-    to.extend_from_slice(ex.req.host.as_bytes());
+    let forwarded = ex.req.forwarded.as_ref().and_then(|f| path::normalize_host(f.host.as_deref()?).ok());
+    to.extend_from_slice(forwarded.as_deref().unwrap_or(&ex.req.host).as_bytes());
     if let Some(port) = port.filter(|p| *p != 443) {
         to.extend_from_slice(format!(":{port}").as_bytes());
     }

@@ -62,12 +62,9 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
         other.as_bytes()
     };
     emit(b"X-Real-IP", ip);
-    let trusted = ex.worker.snapshot(|s| {
-        let http = &s.settings.http;
-        http.use_forwarded_headers && http.trusted_proxies.iter().any(|c| c.contains(ex.conn.peer.ip()))
-    });
+    let forwarded = req.forwarded.as_deref();
     match joined(sent, b"x-forwarded-for") {
-        Some(list) if trusted => {
+        Some(list) if forwarded.is_some() => {
             let mut both = list.into_owned();
             both.extend_from_slice(b", ");
             both.extend_from_slice(ex.conn.peer_text.as_bytes());
@@ -80,9 +77,9 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
         }
         None => emit(b"X-Forwarded-For", ip),
     }
-    emit(b"X-Forwarded-Host", host);
-    let mut port = [0; 20];
-    emit(b"X-Forwarded-Port", decimal(u64::from(ex.conn.local.port()), &mut port));
+    emit(b"X-Forwarded-Host", forwarded.and_then(|f| f.host.as_deref()).unwrap_or(host));
+    let port = forwarded.and_then(|f| f.port).unwrap_or(ex.conn.local.port());
+    emit(b"X-Forwarded-Port", decimal(u64::from(port), &mut [0; 20]));
     let scheme = req.scheme.as_bytes();
     emit(b"X-Forwarded-Proto", scheme);
     emit(b"X-Forwarded-Scheme", scheme);
