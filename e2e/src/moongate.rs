@@ -34,7 +34,17 @@ impl Moongate {
         let mut command = Command::new(binary());
         command.arg("run").arg(manifests.path()).args(["--log-format=json", "--workers=2"]);
         command.args(["--http=127.0.0.1:0", "--https=127.0.0.1:0", "--admin=127.0.0.1:0"]).args(arguments);
-        let mut process = Process::start(&mut command, manifests.logs(), "moongate");
+        let moongate = Self::of(&mut command, manifests);
+        until("readiness", || match moongate.admin("/ready").status {
+            200 => Ok(()),
+            other => Err(other.to_string()),
+        });
+        moongate
+    }
+
+    /// Runs a command that serves, and waits until it says where; its output goes to the manifests' logs.
+    pub fn of(command: &mut Command, manifests: &Manifests) -> Self {
+        let mut process = Process::start(command, manifests.logs(), "moongate");
         let serving = until("the line that says where moongate serves", || {
             assert!(process.ended().is_none(), "moongate ended:\n{}", process.log());
             lines(&process.log()).into_iter().find(|l| l["message"] == "serving").ok_or_else(|| process.log())
@@ -43,12 +53,7 @@ impl Moongate {
             let text = serving[field].as_str().unwrap_or_default();
             text.trim_matches(['[', ']']).parse().unwrap_or_else(|_| panic!("no address in {field}: {serving}"))
         };
-        let moongate = Self { http: address("http"), https: address("https"), admin: address("admin"), process };
-        until("readiness", || match moongate.admin("/ready").status {
-            200 => Ok(()),
-            other => Err(other.to_string()),
-        });
-        moongate
+        Self { http: address("http"), https: address("https"), admin: address("admin"), process }
     }
 
     /// One with one host that goes to these ports, the MoongateConfig's spec (lines; may be empty) and further

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use e2e::manifests::{ingress, ingress_tls, plugin, secret, service};
+use e2e::manifests::{config, ingress, ingress_tls, plugin, secret, service};
 use e2e::{Client, Manifests, Moongate, Upstream, certificates, tidy, until};
 
 const HOST: &str = "shop.example.com";
@@ -125,4 +125,108 @@ fn scripts_log_in_openresty_s_words() {
     assert!(line["message"].as_str().unwrap().contains("[lua] access:1: seen 2"), "{line}");
     let line = moongate.await_log("printed");
     assert!(line["message"].as_str().unwrap().contains("[lua] access:2: printed"), "{line}");
+}
+
+#[test]
+fn a_missing_certificate_makes_it_unready_until_it_is_there() {
+    let upstream = Upstream::answering("ok");
+    let manifests = Manifests::of(&[service("backend", &[upstream.port]), ingress("shop", HOST, "/", "backend", &[])]);
+    let moongate = Moongate::start(&manifests);
+    let certificate = certificates::make(manifests.logs(), &["secure.example.com"]);
+    let tls = secret("tls", &certificate.certificate, &certificate.key);
+    let ready = |expected: u16, text: &str| {
+        until(&format!("/ready with {expected} {text}"), || {
+            let response = moongate.admin("/ready");
+            if response.status == expected && response.text() == text { Ok(()) } else { Err(format!("{response:?}")) }
+        });
+        // Whoever comes nevertheless is served.
+        assert_eq!(moongate.get(HOST, "/").status, 200);
+    };
+    let missing = "not ready: the certificate shop/tls of secure.example.com is missing\n";
+    manifests.write("secure.yaml", &ingress_tls("secure", "secure.example.com", "backend", "tls"));
+    ready(503, missing);
+    manifests.write("secret.yaml", &tls);
+    ready(200, "ready\n");
+    manifests.remove("secret.yaml");
+    ready(503, missing);
+    // A Secret without a certificate is none.
+    manifests.write("secret.yaml", &secret("tls", "no PEM", "no PEM"));
+    moongate.await_log("tls.crt");
+    ready(503, missing);
+    manifests.write("secret.yaml", &tls);
+    ready(200, "ready\n");
+    // What nobody names is not missed.
+    manifests.remove("secret.yaml");
+    ready(503, missing);
+    manifests.remove("secure.yaml");
+    ready(200, "ready\n");
+}
+
+#[test]
+fn it_is_not_ready_before_its_first_whole_table() {
+    let manifests = Manifests::new();
+    let empty = manifests.logs().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    let mut command = std::process::Command::new(e2e::moongate::binary());
+    let nobody = format!("--controller=127.0.0.1:{}", e2e::upstream::free_port());
+    command.args(["dataplane", &nobody, "--http=127.0.0.1:0", "--https=127.0.0.1:0", "--admin=127.0.0.1:0"]);
+    command.args(["--log-format=json", "--shutdown-delay=0"]).arg("--ca").arg(&empty).arg("--token").arg(&empty);
+    let moongate = Moongate::of(&mut command, &manifests);
+    let response = moongate.admin("/ready");
+    assert_eq!((response.status, response.text().as_str()), (503, "not ready: no table yet\n"));
+    assert_eq!(moongate.admin("/live").status, 200);
+    assert_eq!(moongate.get(HOST, "/").status, 503);
+    assert!(moongate.stop().success());
+}
+
+/// Each way in which a script can fail is counted by plugin, phase and kind, and shown with its text until the plugin
+/// is another one.
+#[test]
+fn failures_of_scripts_are_counted_and_shown() {
+    let manifests = Manifests::new();
+    let upstream = Upstream::answering("ok");
+    let script = "local how = ngx.var.arg_how
+        if how == 'runtime' then error('as asked') end
+        if how == 'cpu' then while true do end end
+        if how == 'memory' then local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1e5) .. i end end";
+    // Right by its grammar, with more arguments than LuaJIT's compiler has registers.
+    let many = format!("print({}1)", "1, ".repeat(300));
+    let documents = [
+        // Builds under test are slow: memory has to end before time does.
+        config("lua: {namespaceLimits: {cpuPerResume: 2s, cpuPerRequest: 4s}}"),
+        service("backend", &[upstream.port]),
+        plugin("wild", &[("access", script), ("log", "if ngx.var.arg_how == 'log' then error('late') end")], ""),
+        plugin("many", &[("access", &many)], ""),
+        ingress("shop", HOST, "/", "backend", &[("moongate.dev/plugins", "wild")]),
+        ingress("many", "many.example.com", "/", "backend", &[("moongate.dev/plugins", "many")]),
+    ];
+    manifests.write("all.yaml", &documents.join("---\n"));
+    let moongate = Moongate::start(&manifests);
+    let count = |phase: &str, kind: &str| {
+        let labels = format!("{{plugin=\"LuaPlugin shop/wild\",phase=\"{phase}\",kind=\"{kind}\"}}");
+        moongate.metric(&format!("moongate_lua_failures_total{labels}")).unwrap_or(0.0)
+    };
+    for (n, kind) in (1..).zip(["runtime", "cpu", "memory"]) {
+        assert_eq!(moongate.get(HOST, &format!("/?how={kind}")).status, 500, "{kind}");
+        assert_eq!(count("access", kind), 1.0, "{kind}\n{}", moongate.admin("/metrics").text());
+        let errors = moongate.metric("moongate_errors_total{kind=\"Script\",source=\"lua\"}");
+        assert_eq!(errors, Some(f64::from(n)), "{kind}");
+    }
+    // A failure that ends no request is no error of a request.
+    assert_eq!(moongate.get(HOST, "/?how=log").status, 200);
+    until("the count of the log phase", || if count("log", "runtime") == 1.0 { Ok(()) } else { Err(String::new()) });
+    assert_eq!(moongate.metric("moongate_errors_total{kind=\"Script\",source=\"lua\"}"), Some(3.0));
+
+    assert_eq!(moongate.get("many.example.com", "/").status, 503, "it does not compile");
+    assert_eq!(moongate.metric("moongate_table_failed_keys"), Some(1.0));
+    let problems = moongate.admin("/problems").text();
+    let shown: Vec<&str> = problems.lines().collect();
+    assert_eq!(shown.len(), 2, "{problems}");
+    assert!(shown[0].starts_with("plugin LuaPlugin shop/many: ") && shown[0].contains("too complex"), "{problems}");
+    assert_eq!(shown[1], "last failure of LuaPlugin shop/wild: log: log:1: late");
+    manifests.write("all.yaml", &documents.join("---\n").replace("'late'", "'later'").replace(&many, "return"));
+    until("no problems", || match moongate.admin("/problems").text() {
+        none if none.is_empty() => Ok(()),
+        some => Err(some),
+    });
 }
