@@ -67,8 +67,8 @@ async fn serve(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Ended> {
     if phases::access(ex, client).await? == Flow::Answered {
         return answered(ex, client).await;
     }
-    if route.plan.content.is_some() {
-        phases::content(ex, client).await?;
+    // Content that failed and may be ignored leaves the answer to the upstream.
+    if route.plan.content.is_some() && phases::content(ex, client).await? != Flow::Next {
         return answered(ex, client).await;
     }
     proxy::run(ex, client, &route).await

@@ -142,4 +142,4 @@ macro_rules! files {
     };
 }
 
-files! { var req_headers req_args req_body header output exit log text re time shared timer phases balancer filters modules ctx init memory jump http10 }
+files! { var req_headers req_args req_body header output exit log text re time shared timer phases balancer filters modules ctx init memory jump http10 failing }
