@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use e2e::manifests::{ingress, plugin, service};
+use e2e::manifests::{binding, class_binding, ingress, of_cluster, plugin, service};
 use e2e::{Manifests, moongate, tidy};
 
 /// Exit code and standard output.
@@ -63,13 +63,15 @@ fn check_passes_what_is_right() {
 #[test]
 fn the_shipped_examples_and_plugins_are_right() {
     let root = tidy::root();
-    let quickstart = root.join("examples/quickstart").display().to_string();
+    let examples = ["quickstart", "plugins"].map(|name| root.join("examples").join(name).display().to_string());
     let plugins =
         tidy::files().unwrap().into_iter().filter(|f| f.starts_with("lua-plugins/") && f.ends_with("/plugin.yaml"));
     let plugins: Vec<String> = plugins.map(|f| root.join(f).display().to_string()).collect();
     assert!(!plugins.is_empty(), "no plugin ships");
-    let arguments: Vec<&str> = ["check", &quickstart].into_iter().chain(plugins.iter().map(String::as_str)).collect();
-    assert_eq!(run(&arguments), (0, "0 errors, 0 warnings\n".into()));
+    for example in examples {
+        let arguments: Vec<&str> = ["check", &example].into_iter().chain(plugins.iter().map(String::as_str)).collect();
+        assert_eq!(run(&arguments), (0, "0 errors, 0 warnings\n".into()), "{example}");
+    }
 }
 
 #[test]
@@ -94,6 +96,65 @@ fn explain_tells_the_route_its_plugins_and_its_upstream() {
     let (_, said) = run(&["explain", &path(&manifests), "--url", "http://nowhere.example.com/"]);
     assert!(said.contains("404"), "{said}");
     assert_eq!(run(&["explain", &path(&manifests), "--url", "no url"]).0, 1);
+}
+
+/// A request as it goes over the wire: the Host header goes before the URL's host.
+#[test]
+fn explain_takes_a_method_and_headers_and_tells_why() {
+    let cart = "{group: networking.k8s.io, kind: Ingress, name: cart, sectionName: shop.example.com/cart}";
+    let manifests = Manifests::of(&[
+        service("backend", &[4711]),
+        service("other", &[4712, 4713]),
+        ingress("wild", "\"*.example.com\"", "/", "backend", &[]),
+        ingress("shop", "shop.example.com", "/", "backend", &[]),
+        ingress("cart", "shop.example.com", "/cart", "other", &[("moongate.dev/plugins", "first, second")]),
+        ingress("late", "shop.example.com", "/cart", "backend", &[]),
+        plugin("first", &[("access", "return"), ("headerFilter", "return"), ("log", "return")], ""),
+        plugin("second", &[("rewrite", "return"), ("access", "return")], "priority: 5"),
+        plugin("third", &[("access", "return"), ("headerFilter", "return")], "priority: 9"),
+        binding("third", "third", cart, "{}"),
+        of_cluster(&plugin("guard", &[("access", "return"), ("headerFilter", "return")], "")),
+        class_binding("guard", "guard", "{}"),
+    ]);
+    let request = ["--url", "http://192.0.2.1/cart/1?x=1", "--method", "DELETE"];
+    let headers = ["--header", "Accept: */*", "--header", "Host: SHOP.example.com:8080"];
+    let files = path(&manifests);
+    let (code, said) = run(&[&["explain", &files], &request[..], &headers].concat());
+    let lines: Vec<String> = said.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let by_annotation = "attached to Ingress shop/cart, named by its annotation";
+    let by_class = "ClusterLuaPlugin guard, attached to IngressClass moongate, by ClusterLuaPluginBinding guard";
+    let by_path = "LuaPlugin shop/third, attached to Ingress shop/cart, path shop.example.com/cart, by LuaPluginBinding \
+                   shop/third";
+    let expected = [
+        "DELETE http://192.0.2.1/cart/1?x=1".to_owned(),
+        String::new(),
+        "host shop.example.com".into(),
+        "path /cart/1".into(),
+        "route shop.example.com /cart (Prefix), of Ingress shop/cart".into(),
+        "not Ingress shop/late, spec.rules[0].http.paths[0]: another rule serves shop.example.com/cart (Prefix): Ingress \
+         shop/cart comes first by name; remove one of the two paths"
+            .into(),
+        "plugins in running order".into(),
+        format!("rewrite LuaPlugin shop/second, {by_annotation}"),
+        format!("access {by_class}"),
+        format!("access LuaPlugin shop/second, {by_annotation}"),
+        format!("access LuaPlugin shop/first, {by_annotation}"),
+        format!("access {by_path}"),
+        format!("header_filter {by_path}"),
+        format!("header_filter LuaPlugin shop/first, {by_annotation}"),
+        format!("header_filter {by_class}"),
+        format!("log LuaPlugin shop/first, {by_annotation}"),
+        "upstream Service shop/other, port 80, by HTTP/1.1".into(),
+        "endpoints in turn".into(),
+        "127.0.0.1:4712".into(),
+        "127.0.0.1:4713".into(),
+        "considered rules that do not serve it".into(),
+        "shop.example.com / (Prefix) of Ingress shop/shop matches less of the path".into(),
+        "*.example.com / (Prefix) of Ingress shop/wild belongs to a less specific host".into(),
+    ];
+    assert_eq!((code, lines), (0, expected.to_vec()), "{said}");
+    // What is no header is refused, not left out.
+    assert_eq!(run(&[&["explain", &files], &request[..], &["--header", "Host"]].concat()).0, 2);
 }
 
 #[test]
