@@ -5,6 +5,7 @@
 //! keeps its last version, and only what is gone from a file that parses is deleted.
 
 mod document;
+mod pieces;
 mod tree;
 mod typed;
 mod validate;
@@ -188,10 +189,10 @@ impl Set {
         if file.hash == Some(hash) {
             return;
         }
-        match tree::parse(&text) {
-            Ok(nodes) => {
+        match pieces::documents(&text) {
+            Ok(documents) => {
                 let old = self.forget(path, found);
-                self.take(path, &nodes, &old, found);
+                self.take(path, documents, &old, found);
                 self.files.entry(path.clone()).or_default().hash = Some(hash);
             }
             Err(e) => {
@@ -228,10 +229,9 @@ impl Set {
     }
 
     /// Takes the objects of a file's documents.
-    fn take(&mut self, path: &Arc<Path>, nodes: &[Node], old: &BTreeMap<ObjectId, Held>, found: &mut Found) {
+    fn take(&mut self, path: &Arc<Path>, documents: Vec<Document>, old: &BTreeMap<ObjectId, Held>, found: &mut Found) {
         let mut problems = Vec::new();
-        for node in nodes.iter().flat_map(document::items) {
-            let Document { line, id, object, problems: own } = document::read(node);
+        for Document { line, id, object, problems: own } in documents {
             let source = |line| Some(Source { file: path.clone(), line });
             problems.extend(own.into_iter().map(|(line, p)| Problem { source: source(line), ..p }));
             let Some(id) = id else { continue };
@@ -251,12 +251,12 @@ impl Set {
 
 /// Reads the objects of a text as of a file without a name: what is valid, and what is wrong with the rest.
 pub fn read_text(text: &str) -> (Vec<Object>, Vec<Problem>) {
-    let nodes = match tree::parse(text) {
-        Ok(nodes) => nodes,
+    let documents = match pieces::documents(text) {
+        Ok(documents) => documents,
         Err(e) => return (Vec::new(), vec![Problem::error(ObjectRef::none(), "", "NotYaml", e.to_string())]),
     };
     let (mut objects, mut problems) = (Vec::new(), Vec::new());
-    for document in nodes.iter().flat_map(document::items).map(document::read) {
+    for document in documents {
         objects.extend(document.object);
         problems.extend(document.problems.into_iter().map(|(_, problem)| problem));
     }

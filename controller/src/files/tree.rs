@@ -100,6 +100,16 @@ impl Node {
         at.line
     }
 
+    /// Adds to the line of the node and of all below it.
+    pub(super) fn move_down(&mut self, lines: u32) {
+        self.line += lines;
+        match &mut self.value {
+            Yaml::List(items) => items.iter_mut().for_each(|item| item.move_down(lines)),
+            Yaml::Map(entries) => entries.iter_mut().for_each(|(_, value)| value.move_down(lines)),
+            _ => {}
+        }
+    }
+
     /// A node of an object that did not come from a file: all of it is on line 1.
     pub(super) fn of_json(json: &serde_json::Value) -> Self {
         use serde_json::Value;
