@@ -161,10 +161,9 @@ fn this_try(ex: &mut Exchange) -> &mut Try {
 fn begin(ex: &mut Exchange, timeouts: &Timeouts, up: &mut Connection, source: &Source) {
     match up {
         Connection::H1(c) => {
-            let buf = ex.worker.buffers.take();
             let head_bytes = ex.worker.snapshot(|s| s.settings.http.response_head_bytes_max as usize);
             let limits = Limits { head_bytes, headers: RESPONSE_HEADERS_MAX };
-            c.begin(buf, limits, timeouts.read, timeouts.send);
+            c.begin(limits, timeouts.read, timeouts.send);
             forward::write_h1(ex, c, source.framing());
         }
         Connection::H2(s) => {
@@ -178,7 +177,7 @@ fn begin(ex: &mut Exchange, timeouts: &Timeouts, up: &mut Connection, source: &S
 const RESPONSE_HEADERS_MAX: usize = 256;
 
 fn give_back(ex: &Exchange, key: crate::upstream::pool::PoolKey, mut connection: Box<crate::upstream::h1::Connection>) {
-    ex.worker.buffers.give(std::mem::take(&mut connection.buf));
+    connection.buf.rest();
     let (max, requests) = ex.worker.snapshot(|s| {
         let http = &s.settings.http;
         (http.upstream_keepalive_connections as usize, http.upstream_keepalive_requests)

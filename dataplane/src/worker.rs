@@ -12,7 +12,6 @@ use arc_swap::cache::Cache;
 use lua_vm::Budget;
 
 use crate::exchange::pool::Exchanges;
-use crate::io::Buffers;
 use crate::lua::failures::Failures;
 use crate::lua::shdict::Dicts;
 use crate::lua::vms::Vms;
@@ -99,8 +98,6 @@ pub struct Worker {
     pub vms: Vms,
     /// The shared dicts that the VMs use, by number.
     pub dict_slots: crate::lua::host::Slots,
-    /// Spare read buffers.
-    pub buffers: Buffers,
     /// Spare exchanges.
     pub exchanges: Exchanges,
     /// Connections that wait for a request.
@@ -122,7 +119,6 @@ impl Worker {
             pools: Pools::default(),
             vms: Vms::default(),
             dict_slots: crate::lua::host::Slots::default(),
-            buffers: Buffers::default(),
             exchanges: Exchanges::default(),
             idle: Idle::default(),
             stage,

@@ -141,20 +141,19 @@ impl Drop for Idle<'_> {
 /// Serves requests until none is waiting. None: the connection has ended.
 async fn burst(worker: &Rc<Worker>, waiting: Waiting) -> Option<Waiting> {
     let (before, until) = (waiting.requests, waiting.until);
-    let mut connection = Connection::new(waiting, worker.buffers.take());
+    let mut connection = Connection::new(waiting);
     let is_open = connection.requests(worker).await;
-    worker.buffers.give(std::mem::take(&mut connection.buf));
     let Connection { io, conn, requests, .. } = connection;
     let requests = u32::try_from(requests).unwrap_or(u32::MAX);
     is_open.then(|| Waiting { io, conn, requests, until: until.filter(|_| requests == before) })
 }
 
 impl Connection {
-    fn new(waiting: Waiting, buf: Buf) -> Self {
+    fn new(waiting: Waiting) -> Self {
         let Waiting { io, conn, requests, .. } = waiting;
         Self {
             io,
-            buf,
+            buf: Buf::default(),
             decoder: BodyDecoder::new(Framing::None),
             deadline: Deadline::default(),
             conn,
@@ -226,7 +225,7 @@ impl Connection {
         if !matches!(error.kind, Kind::ClientClosed) {
             crate::life::refuse(&mut ex, &mut Client::H1(self), error).await;
         }
-        self.linger(&ex.worker.clone()).await;
+        self.linger().await;
     }
 
     /// The next piece of the request's body.
@@ -265,6 +264,7 @@ impl Connection {
                     )));
                 }
                 Poll::Pending => {
+                    self.buf.rest();
                     if !self.read_waits {
                         self.deadline.set(timeout);
                         self.read_waits = true;
@@ -338,15 +338,19 @@ impl Connection {
             return Poll::Pending;
         }
         loop {
-            match ready!(self.io.poll_read(cx, &mut self.buf)) {
-                Ok(n) if n > 0 => {
+            match self.io.poll_read(cx, &mut self.buf) {
+                Poll::Ready(Ok(n)) if n > 0 => {
                     if self.buf.is_full() {
                         return Poll::Pending;
                     }
                 }
-                _ => {
+                Poll::Ready(_) => {
                     self.closed = true;
                     return Poll::Ready(());
+                }
+                Poll::Pending => {
+                    self.buf.rest();
+                    return Poll::Pending;
                 }
             }
         }

@@ -59,9 +59,8 @@ impl Connection {
         }
     }
 
-    /// Makes it ready for one more request. `buf`: a clean buffer.
-    pub fn begin(&mut self, buf: Buf, limits: Limits, read_timeout: Duration, send_timeout: Duration) {
-        self.buf = buf;
+    /// Makes it ready for one more request.
+    pub fn begin(&mut self, limits: Limits, read_timeout: Duration, send_timeout: Duration) {
         self.out.clear();
         (self.written, self.chunked) = (0, false);
         (self.sent, self.got_byte, self.keep) = (false, false, false);
@@ -77,7 +76,10 @@ impl Connection {
 
     /// Whether the endpoint closed it, or sent something that nobody asked for, while it was idle.
     pub fn poll_stale(&mut self, cx: &mut Context<'_>) -> bool {
-        self.io.poll_read_now(cx, &mut Buf::with_capacity(1)).is_ready()
+        self.buf.make_room(crate::io::BUFFER_BYTES);
+        let is_stale = self.io.poll_read_now(cx, &mut self.buf).is_ready();
+        self.buf.rest();
+        is_stale
     }
 
     /// See [`super::Connection::queue_data`].
@@ -228,6 +230,7 @@ impl Connection {
             }
             Poll::Ready(Err(e)) => Poll::Ready(Err(Error::retriable(Kind::UpstreamClosed, e.to_string()))),
             Poll::Pending => {
+                self.buf.rest();
                 if !self.read_waits {
                     self.read_deadline.set(self.read_timeout);
                     self.read_waits = true;

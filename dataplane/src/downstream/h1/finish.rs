@@ -1,14 +1,12 @@
 //! The end of an exchange on its connection: whether another request may follow.
 
 use std::future::poll_fn;
-use std::rc::Rc;
 use std::task::Poll;
 
 use super::{BodyEvent, Connection};
 use crate::exchange::{Exchange, Out};
-use crate::io::LINGER;
+use crate::io::{BUFFER_BYTES, LINGER};
 use crate::life::Ended;
-use crate::worker::Worker;
 
 /// An unread request body up to this size is read and dropped, so that its connection can be used again; more is
 /// cheaper to answer by closing.
@@ -23,7 +21,7 @@ impl Connection {
         match ended {
             Ended::Whole if !ambiguous && keep_alive && self.drain_body().await => true,
             Ended::Whole => {
-                self.linger(&ex.worker.clone()).await;
+                self.linger().await;
                 false
             }
             Ended::Cut | Ended::Tunnelled => false,
@@ -60,14 +58,11 @@ impl Connection {
 
     /// Closes in a way that lets the client read the response: our direction first, then what it still sends is
     /// dropped for a short while.
-    pub(super) async fn linger(&mut self, worker: &Rc<Worker>) {
+    pub(super) async fn linger(&mut self) {
         if self.closed {
             return;
         }
         self.io.shutdown().await;
-        if !self.buf.is_allocated() {
-            self.buf = worker.buffers.take();
-        }
         self.deadline.set(LINGER);
         let mut budget = 1024 * 1024usize;
         poll_fn(|cx| {
@@ -77,8 +72,12 @@ impl Connection {
                 }
                 let unread = self.buf.len();
                 self.buf.consume(unread);
+                self.buf.make_room(BUFFER_BYTES);
                 match self.io.poll_read(cx, &mut self.buf) {
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        self.buf.rest();
+                        return Poll::Pending;
+                    }
                     Poll::Ready(Ok(n)) if n > 0 => budget = budget.saturating_sub(n),
                     Poll::Ready(_) => return Poll::Ready(()),
                 }

@@ -37,6 +37,7 @@ impl Connection {
                 if let Some(n) = parsed {
                     ex.keep_raw_head(&self.buf.bytes()[..n]);
                     self.buf.consume(n);
+                    self.buf.rest();
                     return Ok(Read::Request);
                 }
             }
