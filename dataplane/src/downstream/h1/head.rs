@@ -51,16 +51,13 @@ impl Connection {
                 return Err(Error::new(Kind::HeadTooLarge, "the request's head does not fit"));
             }
             let waiting_for_first = self.buf.is_empty();
-            let read = poll_fn(|cx| match waiting_for_first {
-                // Nobody waits here for a first byte, so nothing has to be woken by it.
-                true => Poll::Ready(match self.io.poll_read_now(cx, &mut self.buf) {
-                    Poll::Ready(read) => Some(read),
-                    Poll::Pending => None,
-                }),
-                false => match self.io.poll_read(cx, &mut self.buf) {
-                    Poll::Ready(read) => Poll::Ready(Some(read)),
-                    Poll::Pending => self.deadline.poll(cx).map(|()| None),
-                },
+            // Not by `poll_read_now`: a read that was short then leaves the socket marked as readable, and who asks next
+            // whether the client is still there makes a system call that finds nothing.
+            let read = poll_fn(|cx| match self.io.poll_read(cx, &mut self.buf) {
+                Poll::Ready(read) => Poll::Ready(Some(read)),
+                // Nobody waits here for a first byte.
+                Poll::Pending if waiting_for_first => Poll::Ready(None),
+                Poll::Pending => self.deadline.poll(cx).map(|()| None),
             })
             .await;
             match read {
