@@ -108,7 +108,10 @@ async fn fail(ex: &mut Exchange, client: &mut Client<'_>, error: Error) -> Ended
 
 /// `log` runs exactly once, here, whatever happened before.
 fn finish(ex: &mut Exchange) {
-    crate::clock::tick();
+    if ex.tries.is_empty() {
+        // An upstream's response has ended by the clock already.
+        crate::clock::tick();
+    }
     phases::log(ex);
     ex.worker.shared.metrics.request(ex);
     access_log::write(ex);

@@ -1,5 +1,5 @@
 //! The upstream's part of a request: choose an endpoint, send the request, pass the response on; another try where
-//! that is safe.
+//! that is safe. What few requests need is boxed, since every request under way has room for the largest of its futures.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use transfer::Transfer;
 pub async fn run(ex: &mut Exchange, client: &mut Client<'_>, route: &Arc<CompiledRoute>) -> Result<Ended> {
     let upstream = choose_upstream(ex, route)?;
     if route.policy.request_buffering && ex.req.body.present && ex.req.body.held.is_none() {
-        body::hold(ex, client).await?;
+        Box::pin(body::hold(ex, client)).await?;
     }
     let mut source = Source::new(ex)?;
     let mut tries = route.policy.tries.max(1);
@@ -86,7 +86,8 @@ async fn choose_endpoint(
     let next = match &set.external {
         None => balance::next(&ex.worker, upstream, &set.active, tried),
         Some(name) => {
-            let addresses = ex.worker.pools.names.resolve(name, Timeouts::of(ex, route).connect).await?;
+            let connect = Timeouts::of(ex, route).connect;
+            let addresses = Box::pin(ex.worker.pools.names.resolve(name, connect)).await?;
             balance::next(&ex.worker, upstream, &addresses, tried)
         }
     };
@@ -117,7 +118,7 @@ async fn attempt(
     let this = this_try(ex);
     (this.status, this.header_time) = (head.status, Some(at));
     if head.status == 101 {
-        return respond::tunnel(ex, client, up, head, timeouts.read).await;
+        return Box::pin(respond::tunnel(ex, client, up, head, timeouts.read)).await;
     }
     let plain = respond::start(ex, head)?;
     let result = transfer.finish(ex, client, &mut up, plain).await;

@@ -46,7 +46,7 @@ pub async fn connect(
     };
     let key = PoolKey { address, tls };
     if upstream.spec.protocol == UpstreamProtocol::H2c {
-        let (stream, reused) = super::h2::open(ex, address, timeout).await?;
+        let (stream, reused) = Box::pin(super::h2::open(ex, address, timeout)).await?;
         return Ok((Connection::H2(Box::new(stream)), key, reused));
     }
     if let Some(connection) = ex.worker.pools.take(&key).await {
@@ -59,7 +59,8 @@ pub async fn connect(
             Some((name, verify)) => open_tls(tcp, address.ip(), name, *verify).await,
         }
     };
-    let io = within(timeout, address, connecting).await?;
+    // Boxed, so that requests over a pooled connection do not carry the state of a handshake.
+    let io = Box::pin(within(timeout, address, connecting)).await?;
     Ok((Connection::H1(Box::new(h1::Connection::new(io))), key, false))
 }
 
