@@ -145,6 +145,7 @@ async fn lists_are_streamed_or_paged_and_followed() {
         assert!(!seen.has(Kind::Secret, "t1"), "nothing names it");
         assert_eq!(seen.fake.requests("sendInitialEvents") > 0, streams);
         assert_eq!(seen.fake.requests("continue=2") > 0, !streams);
+        assert_eq!((seen.stats.streamed() > 0, seen.stats.paged() > 0), (streams, !streams));
         assert_eq!(seen.fake.requests("/secrets/"), 0, "nothing is asked for by name");
         seen.fake.put("ingresses", ingress("f", None));
         seen.until("a new Ingress", |seen| seen.has(Kind::Ingress, "f")).await;

@@ -6,6 +6,7 @@
 //! - [`client`]: clients before it: raw sockets, curl, openssl
 //! - [`load`]: a steady load, of which no request may fail
 //! - [`wait`]: for a condition, with a deadline
+//! - [`metrics`]: what a scrape says
 //! - [`h2`]: HTTP/2 frames written by hand
 //! - [`certificates`]: made by openssl
 //! - [`chart`]: the Helm chart, rendered
@@ -24,6 +25,7 @@ pub mod console;
 pub mod h2;
 pub mod load;
 pub mod manifests;
+pub mod metrics;
 pub mod moongate;
 pub mod plugin_tests;
 pub mod process;

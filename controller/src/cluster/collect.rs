@@ -210,7 +210,10 @@ impl Collector {
                     Content::Referenced | Content::Metadata => self.gone_named(index, item.name),
                 }
             }
-            Event::Listed(version) => self.listed(index, &version),
+            Event::Listed { version, is_streamed } => {
+                self.stats.list(is_streamed);
+                self.listed(index, &version);
+            }
             Event::Reached(version) => {
                 self.sources[index].reach(&version);
                 self.pending.is_due = true;

@@ -44,8 +44,13 @@ pub(super) enum Event {
     Seen(Box<Item>),
     /// An object is gone.
     Gone(Box<Item>),
-    /// The list is complete, as of this version.
-    Listed(String),
+    /// The list is complete.
+    Listed {
+        /// As of this version.
+        version: String,
+        /// Whether it came as a stream; else in pages.
+        is_streamed: bool,
+    },
     /// Nothing else happened up to this version.
     Reached(String),
     /// It did not work; it is being tried again.
@@ -247,7 +252,8 @@ impl Source {
         place.version = Some(version.clone());
         place.floor = Some(version.clone());
         place.failed = false;
-        self.tell(Event::Listed(version)).await
+        // Pages come only where there are no streams.
+        self.tell(Event::Listed { version, is_streamed: self.streams }).await
     }
 
     async fn works(&self, place: &mut Place) -> Result<(), Why> {

@@ -9,6 +9,8 @@ pub struct Stats {
     events: AtomicU64,
     failures: AtomicU64,
     relists: AtomicU64,
+    streamed: AtomicU64,
+    paged: AtomicU64,
     fetches: AtomicU64,
     waits: Mutex<Vec<String>>,
 }
@@ -29,6 +31,16 @@ impl Stats {
         self.relists.load(Relaxed)
     }
 
+    /// Lists that came as a stream.
+    pub fn streamed(&self) -> u64 {
+        self.streamed.load(Relaxed)
+    }
+
+    /// Lists that came in pages.
+    pub fn paged(&self) -> u64 {
+        self.paged.load(Relaxed)
+    }
+
     /// Objects that were asked for by name.
     pub fn fetches(&self) -> u64 {
         self.fetches.load(Relaxed)
@@ -45,6 +57,11 @@ impl Stats {
 
     pub(super) fn failure(&self, is_relist: bool) {
         let counter = if is_relist { &self.relists } else { &self.failures };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn list(&self, is_streamed: bool) {
+        let counter = if is_streamed { &self.streamed } else { &self.paged };
         counter.fetch_add(1, Relaxed);
     }
 

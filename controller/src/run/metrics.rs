@@ -37,6 +37,11 @@ struct KindLabel {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HowLabel {
+    how: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {
@@ -76,6 +81,11 @@ impl Metrics {
         r.register("watch_events", "Objects that watches told", count(stats.events()));
         r.register("watch_failures", "Lists and watches that failed", count(stats.failures()));
         r.register("watch_relists", "Watches that had to list again", count(stats.relists()));
+        let lists = Family::<HowLabel, Counter>::default();
+        for (how, n) in [("streamed", stats.streamed()), ("paged", stats.paged())] {
+            lists.get_or_create(&HowLabel { how }).inc_by(n);
+        }
+        r.register("lists", "Lists of watches that came", lists);
         r.register("fetches", "Objects read by name", count(stats.fetches()));
     }
 

@@ -62,9 +62,9 @@ impl Control {
         state: &Path,
         nodes: bool,
     ) -> anyhow::Result<Self> {
-        let arguments = etcd(state);
+        let (program, arguments) = (tools.path("etcd"), etcd(state));
         let etcd = Part::start("etcd", state, move || {
-            let mut command = node.command("etcd");
+            let mut command = node.command(&program);
             command.args(&arguments);
             command
         })?;

@@ -16,29 +16,19 @@ pub struct Tools {
 impl Tools {
     /// Builds what is not built yet.
     pub fn get() -> anyhow::Result<Self> {
-        let missing: Vec<&str> = [
-            "etcd",
-            "containerd",
-            "ctr",
-            "runc",
-            "iptables",
-            "nft",
-            "conntrack",
-            "ip",
-            "nsenter",
-            "setpriv",
-            "busybox",
-        ]
-        .into_iter()
-        .filter(|name| !["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|p| PathBuf::from(p).join(name).exists()))
-        .collect();
+        let wanted =
+            ["containerd", "ctr", "runc", "iptables", "nft", "conntrack", "ip", "nsenter", "setpriv", "busybox"];
+        let is_there = |name: &&str| {
+            ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|place| PathBuf::from(place).join(name).exists())
+        };
+        let missing: Vec<&str> = wanted.into_iter().filter(|name| !is_there(name)).collect();
         anyhow::ensure!(missing.is_empty(), "run scripts/install-cluster-deps: missing {}", missing.join(", "));
         let output = process::run(&mut Command::new(crate::tidy::root().join("scripts/build-kube")));
         anyhow::ensure!(output.status.success(), "build-kube: {}", String::from_utf8_lossy(&output.stderr));
         Ok(Self { folder: String::from_utf8(output.stdout)?.trim().into() })
     }
 
-    /// `kube`, `kubectl`, `helm` or `coredns`.
+    /// `kube`, `etcd`, `kubectl`, `helm` or `coredns`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

@@ -153,6 +153,26 @@ endpoints: [{addresses: [10.202.7.7]}]
 }
 
 #[test]
+fn lists_come_as_streams() {
+    let Some(bed) = Bed::new("controller-streams") else { return };
+    install_definitions(&bed);
+    let server = || bed.kubectl(&["get", "--raw", "/metrics"]);
+    // As the API server counts them: only controllers of these tests list within a namespace.
+    let of_secrets = |metrics: &str| {
+        let labels = ["resource=\"secrets\"", "scope=\"namespace\""];
+        e2e::metrics::sum(metrics, "apiserver_watch_list_duration_seconds_count", &labels)
+    };
+    let before = of_secrets(&server());
+    let controller = Controller::start(&bed, "one", &[]);
+    controller.await_ready();
+    let metrics = controller.get("/metrics");
+    let lists =
+        |how: &str| e2e::metrics::sum(&metrics, "moongate_controller_lists_total", &[&format!("how=\"{how}\"")]);
+    assert!(lists("streamed") > 10.0 && lists("paged") == 0.0, "{metrics}\n{}", controller.process.log());
+    assert!(of_secrets(&server()) >= before + 3.0, "three watches share the Secrets out");
+}
+
+#[test]
 fn one_leads_and_another_takes_over() {
     let Some(bed) = Bed::new("controller-lead") else { return };
     install_definitions(&bed);
