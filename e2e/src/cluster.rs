@@ -40,8 +40,8 @@ use anyhow::Context;
 
 pub use bed::Bed;
 use control::Control;
-use dns::Dns;
 use node::Node;
+use part::Part;
 use pki::Pki;
 use sandbox::{Holder, Sandbox};
 use tools::Tools;
@@ -77,8 +77,8 @@ pub struct Cluster {
     pub control: Control,
     /// The nodes.
     pub nodes: Vec<Node>,
-    /// DNS; only where there are nodes.
-    pub dns: Option<Dns>,
+    /// CoreDNS; only where there are nodes.
+    pub dns: Option<Part>,
     /// Certificates.
     pub pki: Pki,
     /// The programs.
@@ -92,18 +92,12 @@ pub struct Cluster {
 /// The cluster of this test binary, with one node; started by the first that asks. `None`, and a line that says so,
 /// where none can be had.
 pub fn shared() -> Option<&'static Cluster> {
-    static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
-    let cluster = SHARED.get_or_init(|| match tools::barred() {
-        Some(_) => None,
-        None => Some(Cluster::start(&Options { nodes: 1 }).unwrap_or_else(|e| panic!("no cluster: {e:?}"))),
-    });
-    if cluster.is_none() {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        let reason = tools::barred().unwrap_or_default();
-        // Not by println!, whose output the test runner hides when a test passes.
-        let _ = writeln!(std::io::stderr(), "NOT RUN: {test}: no cluster, since {reason}");
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    if tools::is_barred() {
+        return None;
     }
-    cluster.as_ref()
+    let start = || Cluster::start(&Options { nodes: 1 }).unwrap_or_else(|e| panic!("no cluster: {e:?}"));
+    Some(SHARED.get_or_init(start))
 }
 
 impl Cluster {
@@ -130,7 +124,7 @@ impl Cluster {
         for (index, holder) in holders.iter().enumerate() {
             cluster.nodes.push(Node::start(&cluster.sandbox, holder, &cluster.tools, &cluster.pki, index)?);
         }
-        cluster.dns = Some(Dns::start(holders[0], &cluster.tools, &cluster.pki, &cluster.sandbox.state)?);
+        cluster.dns = Some(dns::start(holders[0], &cluster.tools, &cluster.pki, &cluster.sandbox.state)?);
         cluster.kubectl_with(&["apply", "-f", "-"], &dns::objects())?;
         for archive in images.join().expect("it does not panic")? {
             cluster.load(&archive)?;
@@ -158,20 +152,12 @@ impl Cluster {
     /// Starts again what has ended, by a test or because the API server was away: the scheduler and the controllers
     /// may end then.
     pub fn revive(&self) {
-        let nodes = self.nodes.iter().flat_map(Node::parts);
-        for part in self.control.parts().chain(nodes).chain(self.dns.iter().map(|dns| &dns.coredns)) {
-            part.revive().unwrap_or_else(|e| panic!("{e:?}"));
-        }
+        self.parts().for_each(|part| part.revive().unwrap_or_else(|e| panic!("{e:?}")));
     }
 
     /// Panics if a program of it ended by itself.
     pub fn assert_running(&self) {
-        let nodes = self.nodes.iter().flat_map(Node::parts);
-        self.control
-            .parts()
-            .chain(nodes)
-            .chain(self.dns.iter().map(|dns| &dns.coredns))
-            .for_each(part::Part::assert_running);
+        self.parts().for_each(Part::assert_running);
     }
 
     /// The kubeconfig of an administrator, for programs in the cluster's networks.
@@ -225,6 +211,11 @@ impl Cluster {
             command.env(variable, self.sandbox.state.join("helm").join(folder));
         }
         said("helm", arguments, with_input(command.args(arguments), "")?)
+    }
+
+    /// All of its programs.
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.control.parts().chain(self.nodes.iter().flat_map(Node::parts)).chain(&self.dns)
     }
 
     fn start_cloud(&self) {

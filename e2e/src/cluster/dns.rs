@@ -8,52 +8,29 @@ use super::sandbox::Holder;
 use super::tools::Tools;
 use super::{DNS, NODE_ADDRESS};
 
-/// CoreDNS and the file with names from outside of the cluster.
-pub struct Dns {
-    /// CoreDNS.
-    pub coredns: Part,
-    hosts: std::path::PathBuf,
-}
-
-impl Dns {
-    /// Starts it; the API server is there.
-    pub fn start(node: &'static Holder, tools: &Tools, pki: &Pki, state: &Path) -> anyhow::Result<Self> {
-        let (corefile, hosts) = (state.join("Corefile"), state.join("hosts"));
-        std::fs::write(&hosts, "")?;
-        std::fs::write(
-            &corefile,
-            format!(
-                ".:53 {{
+/// Starts CoreDNS; the API server is there.
+pub fn start(node: &'static Holder, tools: &Tools, pki: &Pki, state: &Path) -> anyhow::Result<Part> {
+    let corefile = state.join("Corefile");
+    std::fs::write(
+        &corefile,
+        format!(
+            ".:53 {{
     errors
-    hosts {} {{
-        reload 200ms
-        ttl 1
-        fallthrough
-    }}
     kubernetes cluster.local in-addr.arpa {{
         kubeconfig {}
         ttl 1
     }}
 }}
 ",
-                hosts.display(),
-                pki.file("coredns.kubeconfig")
-            ),
-        )?;
-        let program = tools.path("coredns");
-        let coredns = Part::start("coredns", state, move || {
-            let mut command = node.command(&program);
-            command.arg("-conf").arg(&corefile);
-            command
-        })?;
-        Ok(Self { coredns, hosts })
-    }
-
-    /// Makes a name known that is not the cluster's: what a public DNS would say.
-    pub fn add(&self, name: &str, address: &str) -> anyhow::Result<()> {
-        let text = std::fs::read_to_string(&self.hosts)?;
-        Ok(std::fs::write(&self.hosts, format!("{text}{address} {name}\n"))?)
-    }
+            pki.file("coredns.kubeconfig")
+        ),
+    )?;
+    let program = tools.path("coredns");
+    Part::start("coredns", state, move || {
+        let mut command = node.command(&program);
+        command.arg("-conf").arg(&corefile);
+        command
+    })
 }
 
 /// The Service that leads to it.

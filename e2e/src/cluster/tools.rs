@@ -1,5 +1,6 @@
 //! The programs that a cluster is made of.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -23,15 +24,30 @@ impl Tools {
         };
         let missing: Vec<&str> = wanted.into_iter().filter(|name| !is_there(name)).collect();
         anyhow::ensure!(missing.is_empty(), "run scripts/install-cluster-deps: missing {}", missing.join(", "));
-        let output = process::run(&mut Command::new(crate::tidy::root().join("scripts/build-kube")));
-        anyhow::ensure!(output.status.success(), "build-kube: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(Self { folder: String::from_utf8(output.stdout)?.trim().into() })
+        Ok(Self { folder: built()?.context("scripts/build-kube says that no cluster is run here")? })
     }
 
     /// `kube`, `etcd`, `kubectl`, `helm` or `coredns`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
+}
+
+/// The folder of what `scripts/build-kube` builds once and keeps; none where it builds nothing.
+pub fn built() -> anyhow::Result<Option<PathBuf>> {
+    let output = process::run(&mut Command::new(crate::tidy::root().join("scripts/build-kube")));
+    anyhow::ensure!(output.status.success(), "build-kube: {}", String::from_utf8_lossy(&output.stderr));
+    let folder = String::from_utf8(output.stdout)?;
+    Ok(Some(folder.trim()).filter(|folder| !folder.is_empty()).map(PathBuf::from))
+}
+
+/// Whether no cluster can be had here; then the test says on stderr that it is not run, and why.
+pub fn is_barred() -> bool {
+    let Some(reason) = barred() else { return false };
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Not by eprintln!, whose output the test runner hides when a test passes.
+    let _ = writeln!(std::io::stderr(), "NOT RUN: {test}: no cluster, since {reason}");
+    true
 }
 
 /// Why no cluster can be had here, if so. What can be installed is no such reason.
