@@ -9,21 +9,23 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::cluster::tools;
 use crate::{process, tidy};
 
 /// Where the chart is, relative to the root.
 pub const CHART: &str = "charts/moongate";
 
-/// The Helm CLI: `$HELM`, or the one that `scripts/build-kube` builds once and keeps.
+/// The Helm CLI: `$HELM`, the one that `scripts/build-kube` builds once and keeps, or that of the path.
 pub fn helm_binary() -> &'static PathBuf {
     static HELM: OnceLock<PathBuf> = OnceLock::new();
     HELM.get_or_init(|| {
         if let Some(helm) = std::env::var_os("HELM") {
             return helm.into();
         }
-        let built = process::run(&mut Command::new(tidy::root().join("scripts/build-kube")));
-        assert!(built.status.success(), "scripts/build-kube: {}", String::from_utf8_lossy(&built.stderr));
-        PathBuf::from(String::from_utf8_lossy(&built.stdout).trim()).join("helm")
+        let built = tools::built().unwrap_or_else(|e| panic!("{e:?}"));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut places = built.into_iter().chain(std::env::split_paths(&path)).map(|folder| folder.join("helm"));
+        places.find(|helm| helm.is_file()).expect("Helm is there: install it, or say where by $HELM")
     })
 }
 
