@@ -7,7 +7,8 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
-use e2e::cluster::{Cluster, Options, release, tools};
+use e2e::cluster::release::{self, RELEASE};
+use e2e::cluster::{Cluster, Options, tools};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Ports of the machine that lead to Moongate, if they are free; else any.
@@ -49,15 +50,16 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn install(cluster: &Cluster, out: &mut impl Write) -> anyhow::Result<()> {
-    release::install(cluster, &[]).map_err(|e| anyhow::anyhow!("{e}\n{}", release::state(cluster)))?;
-    let address = release::address(cluster)?;
+    release::install(cluster, RELEASE, &[])
+        .map_err(|e| anyhow::anyhow!("{e}\n{}", release::state(cluster, RELEASE)))?;
+    let address = release::address(cluster, RELEASE)?;
     let mut forwarded = Vec::new();
     for (wished, port) in PORTS {
         let target = SocketAddr::new(address.ip(), port);
         forwarded.push(cluster.forward(wished, target).or_else(|_| cluster.forward(0, target))?);
     }
-    writeln!(out, "# Moongate is installed as release `{0}` in namespace `{0}`:", release::RELEASE)?;
-    writeln!(out, "kubectl -n {} get pods", release::RELEASE)?;
+    writeln!(out, "# Moongate is installed as release `{RELEASE}` in namespace `{RELEASE}`:")?;
+    writeln!(out, "kubectl -n {RELEASE} get pods")?;
     writeln!(out, "curl -i -H 'Host: shop.example.com' http://{}/", forwarded[0])?;
     writeln!(out, "curl -ik --connect-to ::{} https://shop.example.com/", forwarded[1])?;
     writeln!(out, "# an image of your own: cargo build, then run this again; Ctrl-C ends all of it")?;

@@ -79,8 +79,12 @@ impl Bed {
 
     /// [`Bed::new`] for a test that ends parts of the cluster or of Moongate: no other runs meanwhile.
     pub fn alone(namespace: &str) -> Option<Self> {
-        let turn = || Turn::Alone(USE.write().unwrap_or_else(PoisonError::into_inner));
-        super::shared().map(|cluster| Self::of(cluster, namespace, turn()))
+        super::shared().map(|cluster| Self::alone_in(cluster, namespace))
+    }
+
+    /// [`Bed::alone`] in a cluster of the test binary's own.
+    pub fn alone_in(cluster: &'static Cluster, namespace: &str) -> Self {
+        Self::of(cluster, namespace, Turn::Alone(USE.write().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// A second namespace of the same test; it has to be dropped first.

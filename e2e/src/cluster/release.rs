@@ -7,17 +7,18 @@ use anyhow::Context;
 
 use super::{Cluster, MOONGATE};
 
-/// The namespace and the name of the release.
+/// The release that most tests share; its namespace has the same name, as that of any other has.
 pub const RELEASE: &str = "moongate";
 
-/// Installs it and waits until it is ready; `values` are further `--set` arguments.
-pub fn install(cluster: &Cluster, values: &[&str]) -> anyhow::Result<String> {
+/// Installs a release, whose name has to have `moongate` in it, and waits until it is ready; `values` are further
+/// `--set` arguments.
+pub fn install(cluster: &Cluster, release: &str, values: &[&str]) -> anyhow::Result<String> {
     let fixed = [
         "install",
-        RELEASE,
+        release,
         "charts/moongate",
         "--namespace",
-        RELEASE,
+        release,
         "--create-namespace",
         "--wait",
         "--timeout=110s",
@@ -25,9 +26,52 @@ pub fn install(cluster: &Cluster, values: &[&str]) -> anyhow::Result<String> {
     helm(cluster, &fixed, values)
 }
 
-/// Upgrades it to other values, and waits until they have taken effect.
-pub fn upgrade(cluster: &Cluster, values: &[&str]) -> anyhow::Result<String> {
-    let fixed = ["upgrade", RELEASE, "charts/moongate", "--namespace", RELEASE, "--wait", "--timeout=110s"];
+/// A release of a test's own beside the shared one, which is gone when this is dropped.
+pub struct Own {
+    cluster: &'static Cluster,
+    /// Of the release, and of its namespace.
+    pub name: &'static str,
+}
+
+impl Own {
+    /// Nothing yet.
+    pub fn new(cluster: &'static Cluster, name: &'static str) -> Self {
+        Self { cluster, name }
+    }
+
+    /// Installs it and waits until it is ready; the address of its data planes' Service.
+    pub fn install(&self, values: &[&str]) -> SocketAddr {
+        let installed = install(self.cluster, self.name, values).and_then(|_| address(self.cluster, self.name));
+        installed.unwrap_or_else(|e| panic!("{e}\n{}", state(self.cluster, self.name)))
+    }
+
+    /// Installs it without waiting for anything.
+    pub fn begin(&self, values: &[&str]) {
+        let fixed = ["install", self.name, "charts/moongate", "--namespace", self.name, "--create-namespace"];
+        helm(self.cluster, &fixed, values).unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    /// Takes it away, and waits for that.
+    pub fn uninstall(&self) {
+        let arguments = ["uninstall", self.name, "--namespace", self.name, "--wait", "--timeout=110s"];
+        self.cluster.helm(&arguments).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", state(self.cluster, self.name));
+        }
+        // Either may be gone already; nobody waits for the rest.
+        let _ = self.cluster.helm(&["uninstall", self.name, "--namespace", self.name, "--ignore-not-found"]);
+        let _ = self.cluster.kubectl(&["delete", "namespace", self.name, "--ignore-not-found", "--wait=false"]);
+    }
+}
+
+/// Upgrades a release to other values, and waits until they have taken effect.
+pub fn upgrade(cluster: &Cluster, release: &str, values: &[&str]) -> anyhow::Result<String> {
+    let fixed = ["upgrade", release, "charts/moongate", "--namespace", release, "--wait", "--timeout=110s"];
     helm(cluster, &fixed, values)
 }
 
@@ -47,9 +91,9 @@ fn helm(cluster: &Cluster, fixed: &[&str], values: &[&str]) -> anyhow::Result<St
 }
 
 /// The address of the data planes' Service, as clients outside of the cluster see it.
-pub fn address(cluster: &Cluster) -> anyhow::Result<SocketAddr> {
+pub fn address(cluster: &Cluster, release: &str) -> anyhow::Result<SocketAddr> {
     let path = "jsonpath={.status.loadBalancer.ingress[0].ip}";
-    let said = cluster.kubectl(&["-n", RELEASE, "get", "service", RELEASE, "-o", path])?;
+    let said = cluster.kubectl(&["-n", release, "get", "service", release, "-o", path])?;
     let address = said.trim().parse().with_context(|| format!("the Service has no address: {said:?}"))?;
     Ok(SocketAddr::new(address, 80))
 }
@@ -58,22 +102,22 @@ pub fn address(cluster: &Cluster) -> anyhow::Result<SocketAddr> {
 pub fn shared(cluster: &Cluster) -> SocketAddr {
     static SHARED: OnceLock<SocketAddr> = OnceLock::new();
     *SHARED.get_or_init(|| {
-        install(cluster, &[]).unwrap_or_else(|e| panic!("{e}\n{}", state(cluster)));
-        address(cluster).unwrap_or_else(|e| panic!("{e:?}"))
+        install(cluster, RELEASE, &[]).unwrap_or_else(|e| panic!("{e}\n{}", state(cluster, RELEASE)));
+        address(cluster, RELEASE).unwrap_or_else(|e| panic!("{e:?}"))
     })
 }
 
-/// What a failed test wants to know of the release.
-pub fn state(cluster: &Cluster) -> String {
+/// What a failed test wants to know of a release.
+pub fn state(cluster: &Cluster, release: &str) -> String {
     let ask = |arguments: &[&str]| cluster.kubectl(arguments).unwrap_or_else(|e| e.to_string());
     let logs = |component: &str| {
         let label = format!("app.kubernetes.io/component={component}");
-        ask(&["-n", RELEASE, "logs", "-l", &label, "--tail=30", "--prefix", "--ignore-errors"])
+        ask(&["-n", release, "logs", "-l", &label, "--tail=30", "--prefix", "--ignore-errors"])
     };
     format!(
         "{}\n{}\n{}\n{}",
-        ask(&["-n", RELEASE, "get", "pods,services", "-o", "wide"]),
-        ask(&["-n", RELEASE, "get", "events", "--sort-by=.lastTimestamp"]),
+        ask(&["-n", release, "get", "pods,services", "-o", "wide"]),
+        ask(&["-n", release, "get", "events", "--sort-by=.lastTimestamp"]),
         logs("controller"),
         logs("dataplane")
     )

@@ -2,10 +2,9 @@
 
 use e2e::cluster::bed::PATIENCE;
 use e2e::cluster::release::RELEASE;
+use e2e::cluster::site::{Site, ingress};
 use e2e::wait::until_slowly;
 use serde_json::{Value, json};
-
-use crate::site::{Site, ingress};
 
 const LEASE: &str = "moongate-controller";
 

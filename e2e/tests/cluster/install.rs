@@ -1,9 +1,8 @@
 //! What `helm install` brings: pods as they should be, a test that passes, and objects that kubectl shows well.
 
 use e2e::cluster::release::RELEASE;
+use e2e::cluster::site::Site;
 use serde_json::Value;
-
-use crate::site::Site;
 
 const COMPONENTS: [&str; 2] = ["controller", "dataplane"];
 
@@ -57,10 +56,10 @@ fn kubectl_explains_and_lists_our_kinds() {
         "apiVersion: moongate.dev/v1alpha1\nkind: LuaPlugin\nmetadata: {name: seen}\nspec: {phases: {log: 'return'}}",
     );
     // What nothing uses is sent to no data plane.
-    site.await_object("LuaPlugin", "seen", "not used", |object| crate::site::is(object, "Programmed", "False"));
+    site.await_object("LuaPlugin", "seen", "not used", |object| e2e::cluster::site::is(object, "Programmed", "False"));
     site.backend("web", 1);
-    site.apply(&crate::site::ingress("web", "view.test", "web", ", annotations: {moongate.dev/plugins: seen}"));
-    site.await_object("LuaPlugin", "seen", "programmed", |object| crate::site::is(object, "Programmed", "True"));
+    site.apply(&e2e::cluster::site::ingress("web", "view.test", "web", ", annotations: {moongate.dev/plugins: seen}"));
+    site.await_object("LuaPlugin", "seen", "programmed", |object| e2e::cluster::site::is(object, "Programmed", "True"));
     let listed = site.kubectl(&["get", "luap"]);
     let mut lines = listed.lines();
     let words = |line: Option<&str>| line.unwrap_or_default().split_whitespace().map(str::to_owned).collect::<Vec<_>>();

@@ -11,7 +11,6 @@ mod install;
 mod plugins;
 mod rights;
 mod rolling;
-mod site;
 mod smoke;
 mod tls;
 mod traffic;

@@ -1,9 +1,8 @@
 //! Lua plugins by custom resources: created, changed, broken and repaired while requests go on.
 
 use e2e::cluster::bed::PATIENCE;
+use e2e::cluster::site::{Site, ingress, is};
 use e2e::wait::until_slowly;
-
-use crate::site::{Site, ingress, is};
 
 fn plugin(phases: &str) -> String {
     format!(

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use e2e::cluster::bed::PATIENCE;
 use e2e::cluster::release::RELEASE;
+use e2e::cluster::site::{Site, ingress, is};
 use e2e::wait::until_slowly;
-
-use crate::site::{Site, ingress, is};
 
 /// Lines of `kubectl auth can-i --list`: resource and verbs. What every account may do is left out.
 fn rights(site: &Site, account: &str, namespace: &str) -> BTreeSet<(String, String)> {

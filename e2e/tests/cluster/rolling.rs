@@ -1,8 +1,7 @@
 //! Pods come and go under load, and no request fails.
 
+use e2e::cluster::site::{Site, backend, ingress};
 use serde_json::json;
-
-use crate::site::{Site, backend, ingress};
 
 #[test]
 fn backends_are_replaced_and_scaled_under_load() {

@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use e2e::Manifests;
 use e2e::certificates::{Certificate, make, s_client};
 use e2e::cluster::bed::PATIENCE;
+use e2e::cluster::site::{Site, ingress};
 use e2e::wait::until_slowly;
-
-use crate::site::{Site, ingress};
 
 fn secret(name: &str, certificate: &str, key: &str) -> String {
     let object = serde_json::json!({

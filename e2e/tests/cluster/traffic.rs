@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use e2e::cluster::bed::PATIENCE;
+use e2e::cluster::site::{Site, ingress};
 use e2e::wait::until_slowly;
 use serde_json::{Value, json};
-
-use crate::site::{Site, ingress};
 
 fn addresses(ingress: &Value) -> &Value {
     &ingress["status"]["loadBalancer"]["ingress"]

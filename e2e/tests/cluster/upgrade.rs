@@ -2,8 +2,7 @@
 
 use e2e::cluster::bed::rolled_out;
 use e2e::cluster::release::{RELEASE, upgrade};
-
-use crate::site::{Site, ingress};
+use e2e::cluster::site::{Site, ingress};
 
 #[test]
 fn an_upgrade_and_its_rollback_under_load() {
@@ -19,7 +18,7 @@ fn an_upgrade_and_its_rollback_under_load() {
     let load = site.load("upgrade.test", "/");
     load.await_answers(100);
     let values = ["logFormat=json", "controller.podAnnotations.round=second", "dataplane.podAnnotations.round=second"];
-    upgrade(site.cluster, &values).unwrap_or_else(|e| panic!("{e}"));
+    upgrade(site.cluster, RELEASE, &values).unwrap_or_else(|e| panic!("{e}"));
     load.await_answers(100);
     site.await_object("CustomResourceDefinition", name, "with its columns", |crd| {
         crd["spec"]["versions"][0]["additionalPrinterColumns"].is_array()

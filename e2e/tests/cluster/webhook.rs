@@ -1,9 +1,8 @@
 //! The admission webhook: refuses what cannot work, warns of what is missing, and never stands in the way otherwise.
 
 use e2e::cluster::bed::PATIENCE;
+use e2e::cluster::site::{Site, ingress};
 use e2e::wait::until_slowly;
-
-use crate::site::{Site, ingress};
 
 fn plugin(code: &str) -> String {
     format!(

@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Deref;
 
-use e2e::cluster::bed::{PATIENCE, rolled_out};
-use e2e::cluster::release::RELEASE;
-use e2e::cluster::{BACKEND, Bed, release};
-use e2e::wait::until_slowly;
-use e2e::{Client, Load, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::bed::{PATIENCE, rolled_out};
+use super::release::RELEASE;
+use super::{BACKEND, Bed, Cluster, release};
+use crate::wait::until_slowly;
+use crate::{Client, Load, Response, load};
 
 /// A namespace behind the shared release.
-pub(crate) struct Site {
+pub struct Site {
     bed: Bed,
     /// Plain HTTP of the data planes' Service.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Deref for Site {
@@ -28,17 +29,22 @@ impl Deref for Site {
 
 impl Site {
     /// `None` where no cluster can be had.
-    pub(crate) fn new(namespace: &str) -> Option<Self> {
+    pub fn new(namespace: &str) -> Option<Self> {
         Bed::new(namespace).map(Self::of)
     }
 
     /// For a test that ends parts of it all.
-    pub(crate) fn alone(namespace: &str) -> Option<Self> {
+    pub fn alone(namespace: &str) -> Option<Self> {
         Bed::alone(namespace).map(Self::of)
     }
 
+    /// [`Site::alone`] in a cluster of the test binary's own.
+    pub fn alone_in(cluster: &'static Cluster, namespace: &str) -> Self {
+        Self::of(Bed::alone_in(cluster, namespace))
+    }
+
     /// A second namespace of the same test.
-    pub(crate) fn beside(&self, namespace: &str) -> Self {
+    pub fn beside(&self, namespace: &str) -> Self {
         Self::of(self.bed.beside(namespace))
     }
 
@@ -50,13 +56,18 @@ impl Site {
     }
 
     /// The pods of a component of the release, those that are ending included.
-    pub(crate) fn pods(&self, component: &str) -> BTreeSet<String> {
+    pub fn pods(&self, component: &str) -> BTreeSet<String> {
         let pods = self.list(RELEASE, "Pod", &format!("app.kubernetes.io/component={component}"));
         pods.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// The metrics of a pod of a release.
+    pub fn scrape(&self, release: &str, pod: &str) -> String {
+        self.kubectl(&["get", "--raw", &format!("/api/v1/namespaces/{release}/pods/{pod}:9090/proxy/metrics")])
+    }
+
     /// Waits until the release is whole: as many pods as it asks for, all of them as it is now, and no other.
-    pub(crate) fn await_release(&self) {
+    pub fn await_release(&self) {
         for component in ["controller", "dataplane"] {
             let name = format!("moongate-{component}");
             let deployment = self.await_object_in(RELEASE, "Deployment", &name, "rolled out", rolled_out);
@@ -68,32 +79,38 @@ impl Site {
         }
     }
 
+    /// Settings of the release's MoongateConfig, for as long as what is returned lives.
+    pub fn configure(&self, settings: &Value) -> Configured<'_> {
+        self.patch("MoongateConfig", RELEASE, &json!({"spec": settings}));
+        Configured { site: self, fields: settings.as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect() }
+    }
+
     /// Runs a Deployment of the backend behind a Service of the same name, and waits until it is ready.
-    pub(crate) fn backend(&self, name: &str, replicas: usize) {
+    pub fn backend(&self, name: &str, replicas: usize) {
         self.apply(&backend(name, replicas, ""));
         self.await_rollout(name);
     }
 
     /// One request on a connection of its own.
-    pub(crate) fn try_get(&self, host: &str, path: &str) -> Result<Response, String> {
-        self.try_send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    pub fn try_get(&self, host: &str, path: &str) -> Result<Response, String> {
+        self.try_send(&request(host, path))
     }
 
     /// One request as it is given.
-    pub(crate) fn try_send(&self, request: &str) -> Result<Response, String> {
-        let mut client = Client::try_connect(self.address).map_err(|e| e.to_string())?;
-        client.try_send(request.as_bytes()).map_err(|e| e.to_string())?;
-        client.try_response("GET")
+    pub fn try_send(&self, request: &str) -> Result<Response, String> {
+        send(self.address, request)
+    }
+
+    /// Waits for a status of another release.
+    pub fn await_status_at(&self, address: SocketAddr, host: &str, path: &str, status: u16) {
+        until_slowly(PATIENCE, &format!("{host}{path} at {address}: status {status}"), || {
+            let response = send(address, &request(host, path))?;
+            if response.status == status { Ok(()) } else { Err(format!("{response:?}")) }
+        });
     }
 
     /// Waits until a GET is answered as wished.
-    pub(crate) fn await_answer(
-        &self,
-        host: &str,
-        path: &str,
-        what: &str,
-        wished: impl Fn(&Response) -> bool,
-    ) -> Response {
+    pub fn await_answer(&self, host: &str, path: &str, what: &str, wished: impl Fn(&Response) -> bool) -> Response {
         until_slowly(PATIENCE, &format!("{host}{path}: {what}"), || {
             let response = self.try_get(host, path)?;
             if wished(&response) { Ok(response) } else { Err(format!("{response:?}")) }
@@ -101,12 +118,12 @@ impl Site {
     }
 
     /// Waits for a status.
-    pub(crate) fn await_status(&self, host: &str, path: &str, status: u16) -> Response {
+    pub fn await_status(&self, host: &str, path: &str, status: u16) -> Response {
         self.await_answer(host, path, &format!("status {status}"), |response| response.status == status)
     }
 
     /// Waits for a status of every data plane: they take a change over at the same time, but not in the same instant.
-    pub(crate) fn await_everywhere(&self, host: &str, path: &str, status: u16) {
+    pub fn await_everywhere(&self, host: &str, path: &str, status: u16) {
         until_slowly(PATIENCE, &format!("{host}{path}: status {status} twenty times in a row"), || {
             (0..20).try_for_each(|_| match self.try_get(host, path)? {
                 answer if answer.status == status => Ok(()),
@@ -116,15 +133,28 @@ impl Site {
     }
 
     /// A load of 200 requests a second.
-    pub(crate) fn load(&self, host: &str, path: &str) -> Load {
+    pub fn load(&self, host: &str, path: &str) -> Load {
         Load::start(self.address, host, path, 200)
     }
 
     /// Ends a load of which no request may have failed.
-    pub(crate) fn assert_none_failed(&self, load: Load) -> e2e::load::Report {
+    pub fn assert_none_failed(&self, load: Load) -> load::Report {
         let report = load.stop();
         assert!(report.failed == 0 && report.answered > 0, "requests failed: {report:#?}");
         report
+    }
+}
+
+/// Settings that are taken out again.
+pub struct Configured<'a> {
+    site: &'a Site,
+    fields: Vec<String>,
+}
+
+impl Drop for Configured<'_> {
+    fn drop(&mut self) {
+        let none: serde_json::Map<String, Value> = self.fields.iter().map(|f| (f.clone(), Value::Null)).collect();
+        self.site.patch("MoongateConfig", RELEASE, &json!({"spec": none}));
     }
 }
 
@@ -132,13 +162,23 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", release::state(self.cluster));
+            eprintln!("{}", release::state(self.cluster, RELEASE));
         }
     }
 }
 
+fn request(host: &str, path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+}
+
+fn send(address: SocketAddr, request: &str) -> Result<Response, String> {
+    let mut client = Client::try_connect(address).map_err(|e| e.to_string())?;
+    client.try_send(request.as_bytes()).map_err(|e| e.to_string())?;
+    client.try_response("GET")
+}
+
 /// The objects of a backend; `variables` are entries of its environment, as YAML.
-pub(crate) fn backend(name: &str, replicas: usize, variables: &str) -> String {
+pub fn backend(name: &str, replicas: usize, variables: &str) -> String {
     format!(
         "
 apiVersion: apps/v1
@@ -165,7 +205,7 @@ spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 80, targetPort: 8
 }
 
 /// An Ingress of one host, all of whose paths lead to a Service; `more` are further lines of the metadata.
-pub(crate) fn ingress(name: &str, host: &str, service: &str, more: &str) -> String {
+pub fn ingress(name: &str, host: &str, service: &str, more: &str) -> String {
     format!(
         "
 apiVersion: networking.k8s.io/v1
@@ -181,7 +221,7 @@ spec:
 }
 
 /// Whether an object's status says this of a condition, about its present generation.
-pub(crate) fn is(object: &Value, condition: &str, status: &str) -> bool {
+pub fn is(object: &Value, condition: &str, status: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     conditions.is_some_and(|all| {
         all.iter().any(|c| {
