@@ -8,6 +8,7 @@
 mod controller;
 mod failures;
 mod install;
+mod migration;
 mod plugins;
 mod rights;
 mod rolling;
