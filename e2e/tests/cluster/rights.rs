@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use e2e::cluster::bed::PATIENCE;
-use e2e::cluster::release::RELEASE;
+use e2e::cluster::bed::{PATIENCE, rolled_out};
+use e2e::cluster::release::{Own, RELEASE};
 use e2e::cluster::site::{Site, ingress, is};
 use e2e::wait::until_slowly;
 
 /// Lines of `kubectl auth can-i --list`: resource and verbs. What every account may do is left out.
 fn rights(site: &Site, account: &str, namespace: &str) -> BTreeSet<(String, String)> {
-    let account = format!("--as=system:serviceaccount:{RELEASE}:{account}");
+    let account = format!("--as=system:serviceaccount:{account}");
     let groups = ["--as-group=system:serviceaccounts", "--as-group=system:authenticated"];
     let said = site.cluster.kubectl(&["auth", "can-i", "--list", "-n", namespace, &account, groups[0], groups[1]]);
     let said = said.unwrap_or_else(|e| panic!("{e}"));
@@ -25,7 +25,7 @@ fn rights(site: &Site, account: &str, namespace: &str) -> BTreeSet<(String, Stri
 fn a_data_plane_may_do_nothing() {
     let Some(site) = Site::new("rights-dataplane") else { return };
     for namespace in [RELEASE, "kube-system", &site.namespace] {
-        assert_eq!(rights(&site, "moongate-dataplane", namespace), BTreeSet::new(), "in {namespace}");
+        assert_eq!(rights(&site, "moongate:moongate-dataplane", namespace), BTreeSet::new(), "in {namespace}");
     }
 }
 
@@ -45,7 +45,7 @@ fn a_controller_writes_no_more_than_what_it_owns() {
         "validatingwebhookconfigurations.admissionregistration.k8s.io",
     ];
     let reads = ["get", "list", "watch", ""];
-    for (resource, verbs) in rights(&site, "moongate-controller", "rights-controller") {
+    for (resource, verbs) in rights(&site, "moongate:moongate-controller", "rights-controller") {
         let writes: Vec<&str> = verbs.split(' ').filter(|verb| !reads.contains(verb)).collect();
         assert!(!verbs.contains('*') && !resource.contains('*'), "{resource}: {verbs}");
         assert!(writes.is_empty() || WRITES.contains(&resource.as_str()), "{resource}: {writes:?}");
@@ -70,6 +70,50 @@ fn a_controller_writes_no_more_than_what_it_owns() {
         let role = site.get("ClusterRole", role).unwrap();
         assert!(!role["rules"].to_string().contains("moongate.dev"), "no role of tenants gains rights: {role}");
     }
+}
+
+#[test]
+fn roles_of_two_namespaces_are_all_that_a_scoped_release_needs() {
+    const OWN: &str = "scoped-moongate";
+    const VALUES: [&str; 10] = [
+        "controller.scope.enabled=true",
+        "controller.scope.namespaces={scoped}",
+        "controller.ingressClassResource.enabled=false",
+        "controller.ingressClassResource.name=scoped",
+        "controller.admissionWebhooks.enabled=false",
+        "controller.replicaCount=1",
+        "dataplane.replicaCount=1",
+        "rbac.scope=true",
+        "plugins.install=false",
+        "crds.upgrade.enabled=false",
+    ];
+    let Some(site) = Site::new("scoped") else { return };
+    let release = Own::new(site.cluster, OWN);
+    release.begin(&VALUES);
+    let controller = format!("{OWN}-controller");
+    site.await_object_in(OWN, "Deployment", &controller, "ready", rolled_out);
+    let account = format!("{OWN}:{controller}");
+    for nothing in ["kube-system", RELEASE] {
+        assert_eq!(rights(&site, &account, nothing), BTreeSet::new(), "in {nothing}");
+    }
+    assert!(rights(&site, &account, "scoped").iter().any(|(resource, _)| resource == "secrets"));
+    // Who a data plane is only the cluster's administrator can let it ask, as the README says.
+    let binding = format!("--serviceaccount={account}");
+    site.kubectl(&["create", "clusterrolebinding", OWN, "--clusterrole=system:auth-delegator", &binding]);
+    site.await_object_in(OWN, "Deployment", &format!("{OWN}-dataplane"), "ready", rolled_out);
+    let at = e2e::cluster::release::address(site.cluster, OWN).unwrap();
+    let of_class = |host: &str| ingress("web", host, "web", "").replace("Name: moongate", "Name: scoped");
+    let outside = site.beside("unscoped");
+    for (site, host) in [(&outside, "unscoped.test"), (&site, "scoped.test")] {
+        site.backend("web", 1);
+        site.apply(&of_class(host));
+    }
+    site.await_status_at(at, "scoped.test", "/", 200);
+    site.await_object("Ingress", "web", "with an address", |i| {
+        i["status"]["loadBalancer"]["ingress"][0]["ip"] == at.ip().to_string()
+    });
+    site.await_status_at(at, "unscoped.test", "/", 404);
+    site.delete("ClusterRoleBinding", OWN);
 }
 
 #[test]
