@@ -73,6 +73,7 @@ struct Shared {
     table: Arc<RwLock<Translator>>,
     publisher: Publisher,
     metrics: Metrics,
+    writes: status::Metrics,
     stats: Arc<cluster::Stats>,
     certificates: watch::Receiver<Option<certs::Served>>,
     /// Everything has been listed and translated once.
@@ -116,6 +117,7 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
         table: Arc::new(RwLock::new(Translator::new(options.translate.clone()))),
         publisher: Publisher::new(publish::Options::default()),
         metrics: Metrics::default(),
+        writes: status::Metrics::default(),
         stats: Arc::default(),
         certificates,
         listed: watch::Sender::new(false),
@@ -132,7 +134,7 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
     let tokens = TokenReviews::new(client.clone(), options.audience, &options.service_accounts);
     let pushing = tokio::spawn(serve_push(shared.clone(), push, tokens, ended.clone()));
     let reviewing = webhook.map(|listener| tokio::spawn(serve_webhook(shared.clone(), listener, ended.clone())));
-    let status = StatusWriter::spawn(client.clone(), options.status, shared.publisher.planes());
+    let status = StatusWriter::spawn(client.clone(), options.status, shared.publisher.planes(), shared.writes.clone());
     let (batches_out, batches) = mpsc::channel(BATCHES_MAX);
     tokio::spawn(cluster::watch(client.clone(), options.scope, shared.stats.clone(), batches_out));
     let (term_out, term) = watch::channel(None);

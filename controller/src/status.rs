@@ -13,6 +13,7 @@ mod events;
 pub mod judge;
 pub mod ledger;
 mod meta;
+mod metrics;
 mod planes;
 mod queue;
 pub mod view;
@@ -20,6 +21,7 @@ mod writer;
 
 pub use address::{Publish, of_nodes, of_service};
 pub use meta::{Meta, Stated, Status};
+pub use metrics::Metrics;
 pub use view::{Facts, Subject, View};
 pub use writer::{Options, StatusWriter};
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use controller::publish::Planes;
-use controller::status::{Facts, Meta, Options, Publish, Status, StatusWriter, Subject, View};
+use controller::status::{Facts, Meta, Metrics, Options, Publish, Status, StatusWriter, Subject, View};
 use controller::store::{Kind, ObjectId};
 use controller::{ObjectRef, Problem};
 use http::{Method, Response, StatusCode};
@@ -111,7 +111,7 @@ fn writer(client: kube::Client, clear_on_exit: bool) -> StatusWriter {
         instance: "controller-0".into(),
         namespace: "gate".into(),
     };
-    StatusWriter::spawn(client, options, watch::channel(Arc::new(Planes::default())).1)
+    StatusWriter::spawn(client, options, watch::channel(Arc::new(Planes::default())).1, Metrics::default())
 }
 
 fn ingresses(count: usize) -> View {
@@ -251,6 +251,7 @@ async fn an_event_that_is_there_already_is_counted_once_more() {
             namespace: "gate".into(),
         },
         watch::channel(Arc::new(Planes::default())).1,
+        Metrics::default(),
     );
     let mut view = ingresses(1);
     let object = ObjectRef::new("Ingress", &ObjectName::new("shop", "web-0"));

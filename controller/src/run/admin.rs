@@ -74,6 +74,7 @@ fn metrics(shared: &Shared) -> String {
     drop(table);
     let mut registry = Registry::default();
     shared.metrics.register(&shared.stats, &mut registry);
+    shared.writes.register(&mut registry);
     shared.publisher.metrics().register(&mut registry);
     let mut out = String::new();
     // Writing to a string cannot fail.

@@ -133,6 +133,7 @@ mod tests {
         let mut registry = Registry::default();
         Metrics::default().register(&Stats::default(), &mut registry);
         crate::publish::Metrics::default().register(&mut registry);
+        crate::status::Metrics::default().register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());

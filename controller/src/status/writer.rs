@@ -19,6 +19,7 @@ use super::address::{self, Publish};
 use super::events::{Telling, once_more};
 use super::ledger::{Ledger, Now, Outcome, Write};
 use super::meta::Status;
+use super::metrics::Metrics;
 use super::view::View;
 use crate::publish::Planes;
 use crate::store::{Kind, ObjectId};
@@ -73,13 +74,13 @@ struct Shared {
 
 impl StatusWriter {
     /// Starts the task; it writes nothing until it is told to [lead](Self::lead).
-    pub fn spawn(client: Client, options: Options, planes: watch::Receiver<Arc<Planes>>) -> Self {
+    pub fn spawn(client: Client, options: Options, planes: watch::Receiver<Arc<Planes>>, metrics: Metrics) -> Self {
         let shared =
             Arc::new(Shared { ledger: Mutex::default(), wake: Notify::new(), leading: watch::Sender::new(false) });
         let (out, addresses) = watch::channel(None);
         let address = tokio::spawn(address::follow(client.clone(), options.publish, planes.clone(), out));
         let instance = options.instance.chars().take(128).collect();
-        let sender = Sender { client, controller: options.controller, instance, namespace: options.namespace };
+        let sender = Sender { client, controller: options.controller, instance, namespace: options.namespace, metrics };
         let task = tokio::spawn(run(shared.clone(), sender.clone(), planes, addresses));
         Self { shared, sender, clear_on_exit: options.clear_on_exit, task, address }
     }
@@ -245,6 +246,7 @@ struct Sender {
     controller: String,
     instance: String,
     namespace: String,
+    metrics: Metrics,
 }
 
 impl std::fmt::Debug for Sender {
@@ -277,7 +279,7 @@ impl Sender {
                 Write::Event(telling) => self.tell(&telling).await.map(|()| String::new()),
             }
         };
-        match tokio::time::timeout(REQUEST_TIMEOUT, sent).await {
+        let outcome = match tokio::time::timeout(REQUEST_TIMEOUT, sent).await {
             Ok(Ok(version)) => Outcome::Written(version),
             // The object is gone, or one of the same name has come in its place.
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Outcome::Gone,
@@ -289,7 +291,9 @@ impl Sender {
                 tracing::warn!(object = %id.reference(), "the {what} was not written within 15 s; trying again");
                 Outcome::Failed
             }
-        }
+        };
+        self.metrics.sent(what, &outcome);
+        outcome
     }
 
     /// Patches an object's status; its resourceVersion then.
