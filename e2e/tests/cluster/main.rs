@@ -12,6 +12,7 @@ mod migration;
 mod plugins;
 mod rights;
 mod rolling;
+mod seen;
 mod smoke;
 mod tls;
 mod traffic;
