@@ -46,20 +46,11 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end }}
 {{- end -}}
 
-{{- define "moongate.controller.serviceAccount" -}}
-{{- if .Values.controller.serviceAccount.create -}}
-{{- default (printf "%s-controller" (include "moongate.fullname" .)) .Values.controller.serviceAccount.name -}}
-{{- else -}}
-{{- default "default" .Values.controller.serviceAccount.name -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "moongate.dataplane.serviceAccount" -}}
-{{- if .Values.dataplane.serviceAccount.create -}}
-{{- default (printf "%s-dataplane" (include "moongate.fullname" .)) .Values.dataplane.serviceAccount.name -}}
-{{- else -}}
-{{- default "default" .Values.dataplane.serviceAccount.name -}}
-{{- end -}}
+{{/* Takes (root, component). */}}
+{{- define "moongate.account" -}}
+{{- $account := (get .root.Values .component).serviceAccount -}}
+{{- $own := printf "%s-%s" (include "moongate.fullname" .root) .component -}}
+{{- default (ternary $own "default" $account.create) $account.name -}}
 {{- end -}}
 
 {{- define "moongate.image" -}}

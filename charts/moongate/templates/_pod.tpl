@@ -131,7 +131,7 @@ spec:
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ .name }}
+  name: {{ include "moongate.account" . }}
   namespace: {{ include "moongate.namespace" .root }}
   labels:
     {{- include "moongate.labels" . | nindent 4 }}

@@ -120,6 +120,35 @@
 
 {{- define "moongate.subject" -}}
 - kind: ServiceAccount
-  name: {{ include "moongate.controller.serviceAccount" . }}
+  name: {{ include "moongate.account" (dict "root" . "component" "controller") }}
   namespace: {{ include "moongate.namespace" . }}
+{{- end -}}
+
+{{/* A Role of the controller, and its binding. Takes (root, name, namespace, rules). */}}
+{{- define "moongate.role" -}}
+{{- $labels := include "moongate.labels" (dict "root" .root "component" "controller") }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+rules:
+  {{- .rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ .name }}
+subjects:
+  {{- include "moongate.subject" .root | nindent 2 }}
 {{- end -}}
