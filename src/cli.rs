@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Probe(Probe),
     /// Print the CustomResourceDefinitions, for `kubectl apply -f -`
     Crds(Crds),
+    /// Scale a Deployment to nothing and wait until its pods are gone: before `helm uninstall` takes their rights away
+    ScaleDown(ScaleDown),
 }
 
 #[derive(Args)]
@@ -126,6 +128,16 @@ pub(crate) struct Crds {
     /// Apply them to the API server instead, and wait until it serves them
     #[arg(long)]
     pub(crate) apply: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ScaleDown {
+    /// The Deployment
+    #[arg(value_name = "NAMESPACE/NAME", value_parser = controller::object_name)]
+    pub(crate) deployment: routing::ObjectName,
+    /// How long its pods may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u16,
 }
 
 #[derive(Args)]

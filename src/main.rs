@@ -11,6 +11,7 @@ mod follow;
 mod logging;
 mod probe;
 mod run;
+mod scale_down;
 mod serving;
 mod watch;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         cli::Command::Probe(options) => probe::run(&options),
         cli::Command::Controller(options) => controller::run(*options),
         cli::Command::Crds(options) => crds::run(&options),
+        cli::Command::ScaleDown(options) => scale_down::run(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("moongate: {error:#}");

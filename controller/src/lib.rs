@@ -18,6 +18,7 @@
 //! - [`authenticate`]: who a data plane is, by its token
 //! - [`lead`]: who leads, by a Lease
 //! - [`run`]: all of it as one process
+//! - [`scale_down`]: the end of a Deployment's pods, before their rights end
 //! - [`standalone`]: files in, commits out
 //! - [`check`]: everything that is wrong with files
 //! - [`expiry`]: certificates whose time is over or has not come
@@ -40,6 +41,7 @@ pub mod problem;
 pub mod publish;
 pub mod reader;
 pub mod run;
+pub mod scale_down;
 pub mod schema;
 pub mod standalone;
 pub mod status;

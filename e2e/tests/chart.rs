@@ -89,7 +89,7 @@ fn pods_run_with_nothing_that_they_do_not_need() {
             assert_eq!(security["runAsUser"], 65532, "{why}");
             assert_eq!(security["seccompProfile"], json!({"type": "RuntimeDefault"}), "{why}");
             // Who speaks to the API server says so, and nobody else has a token.
-            let speaks = name.ends_with("-controller") || name.ends_with("-crds");
+            let speaks = ["-controller", "-crds", "-clear"].iter().any(|end| name.ends_with(end));
             assert_eq!(pod["automountServiceAccountToken"], speaks, "{why}");
             assert_eq!(
                 pod["hostNetwork"] == true,

@@ -16,5 +16,6 @@ mod seen;
 mod smoke;
 mod tls;
 mod traffic;
+mod uninstall;
 mod upgrade;
 mod webhook;
