@@ -7,15 +7,18 @@
 //! - [`control`]: the control plane
 //! - [`node`]: containerd, kubelet and kube-proxy
 //! - [`dns`]: CoreDNS and its Service
+//! - [`cloud`]: addresses for load balancers
 //! - [`image`]: images without a registry
 //! - [`forward`]: the machine's loopback ports into the cluster
 //! - [`release`]: Moongate, installed by Helm
 //! - [`bed`]: a test's namespace and its client
 //! - [`site`]: a namespace behind Moongate
+//! - [`balancer`]: a load balancer in front of nodes
 //!
 //! One cluster serves a test binary ([`shared`]); each test has a namespace ([`bed::Bed`]). The cluster's networks are
 //! namespaces of its own, so its addresses are fixed and several clusters may run at the same time.
 
+pub mod balancer;
 pub mod bed;
 pub mod cloud;
 pub mod control;
