@@ -1,5 +1,6 @@
 //! The Helm chart: what `helm template` makes of it, and what in it is written from elsewhere.
 
+pub mod flows;
 pub mod generated;
 pub mod kinds;
 
