@@ -9,6 +9,7 @@ mod controller;
 mod failures;
 mod install;
 mod migration;
+mod ownership;
 mod plugins;
 mod rights;
 mod rolling;

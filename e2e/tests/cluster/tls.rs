@@ -16,23 +16,19 @@ fn secret(name: &str, certificate: &str, key: &str) -> String {
     object.to_string()
 }
 
-fn of(name: &str, certificate: &Certificate) -> String {
+pub(crate) fn of(name: &str, certificate: &Certificate) -> String {
     secret(name, &certificate.certificate, &certificate.key)
 }
 
 /// Waits until HTTPS is served with this certificate, which is made so that a client that trusts it alone accepts it.
-fn await_trusted(site: &Site, host: &str, certificate: &Certificate, what: &str) {
+pub(crate) fn await_trusted(site: &Site, host: &str, certificate: &Certificate, what: &str) {
     let at = format!("{host}:443:{}", site.address.ip());
     let file = certificate.file.display().to_string();
     until_slowly(PATIENCE, what, || {
-        let arguments =
-            ["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", "--resolve", &at, "--cacert", &file];
+        let arguments = ["-sS", "-o", "/dev/null", "--max-time", "10", "--resolve", &at, "--cacert", &file];
         let mut command = std::process::Command::new("curl");
         let output = command.args(arguments).arg(format!("https://{host}/")).output().map_err(|e| e.to_string())?;
-        match output.stdout.as_slice() {
-            b"200" => Ok(()),
-            _ => Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
-        }
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     });
 }
 
