@@ -15,6 +15,7 @@ mod rights;
 mod rolling;
 mod seen;
 mod smoke;
+mod thousand;
 mod tls;
 mod traffic;
 mod uninstall;
