@@ -1,0 +1,168 @@
+//! One VM with what was loaded into it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lua_vm::{Arg, Chunk, Handle, Limits, Phase, ScriptError, Vm, VmOptions};
+use routing::key::PluginKey;
+use routing::value;
+
+use super::{Bucket, FAILED_FOR, RequestVm};
+use crate::clock::FastHash;
+use crate::exchange::Exchange;
+use crate::lua::{phases, timers};
+use crate::table::{PluginUse, Scope, ScopeSpec, Script};
+use crate::worker::Worker;
+
+/// One VM with what was loaded into it.
+pub struct ScopeVm {
+    /// What it was made of.
+    pub spec: Arc<ScopeSpec>,
+    /// The VM.
+    pub vm: Vm<Exchange>,
+    /// Its share of the worker's time.
+    pub bucket: Bucket,
+    /// Its timers.
+    pub timers: timers::Timers,
+    /// It is replaced: timers fire early, new ones are refused.
+    pub retired: Cell<bool>,
+    /// Plugins whose `init` or `initWorker` failed, and how: their scripts do not run.
+    pub(super) failed: RefCell<BTreeMap<PluginKey, (Instant, ScriptError)>>,
+    chunks: RefCell<HashMap<u64, Chunk<Exchange>, FastHash>>,
+    tables: RefCell<HashMap<u64, Table, FastHash>>,
+}
+
+/// A config's or a route's table.
+pub type Table = Rc<Handle<Exchange>>;
+
+impl ScopeVm {
+    pub(in crate::lua) fn new(worker: &Rc<Worker>, spec: Arc<ScopeSpec>) -> Result<Rc<Self>, ScriptError> {
+        let limits = &spec.limits;
+        let (name, trusted) = match &spec.scope {
+            Scope::Operator => ("operator".to_owned(), true),
+            Scope::Namespace(ns) => (format!("namespace {ns}"), false),
+        };
+        let vm = Vm::new(VmOptions {
+            name,
+            trusted,
+            limits: Limits {
+                memory_bytes: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
+                cpu_per_resume: Duration::from_millis(limits.cpu_per_resume_ms),
+                cpu_per_request: Duration::from_millis(limits.cpu_per_request_ms),
+                regex_match_limit: spec.regex_match_limit,
+                regex_cache_entries: spec.regex_cache_entries,
+            },
+            modules: spec.modules.clone(),
+            dicts: spec.dicts.keys().cloned().collect(),
+            package_path: None,
+            budget: Some(worker.shared.lua_budget.clone()),
+        })
+        .map_err(|e| ScriptError::runtime(e.to_string()))?;
+        let made = Rc::new(Self {
+            bucket: Bucket::new(limits.worker_share_percent),
+            timers: timers::Timers::default(),
+            retired: Cell::new(false),
+            failed: RefCell::default(),
+            chunks: RefCell::default(),
+            tables: RefCell::default(),
+            vm,
+            spec,
+        });
+        made.init(worker);
+        Ok(made)
+    }
+
+    /// `init` of every plugin, then `initWorker` of every plugin. One that fails is that plugin's alone: its scripts do
+    /// not run in this VM, the others' do.
+    fn init(self: &Rc<Self>, worker: &Rc<Worker>) {
+        for wanted in [value::Phase::Init, value::Phase::InitWorker] {
+            for (phase, used, script) in &self.spec.init {
+                if *phase == wanted && !self.failed.borrow().contains_key(&used.plugin) {
+                    self.run_init(worker, *phase, used, script);
+                }
+            }
+        }
+    }
+
+    fn run_init(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        phase: value::Phase,
+        used: &Arc<PluginUse>,
+        script: &Arc<Script>,
+    ) {
+        let phase = if phase == value::Phase::Init { Phase::Init } else { Phase::InitWorker };
+        let mut ex = Exchange::fake(worker.clone());
+        let session = self.vm.session();
+        ex.lua.sessions.push(RequestVm::new(self.clone(), session.clone()));
+        (ex.lua.phase, ex.lua.running) = (Some(phase), Some(used.clone()));
+        let mut run = || {
+            let chunk = self.chunk(script)?;
+            let (config, meta) = self.arguments(used)?;
+            session.call(&mut ex, phase, &chunk, &[Arg::Handle(&config), Arg::Handle(&meta)])
+        };
+        if let Err(mut error) = run() {
+            phases::report_init(&ex, &used.plugin, phase, &error);
+            error.message = format!("{} of {} fails: {}", phase.name(), used.plugin, error.message);
+            self.failed.borrow_mut().insert(used.plugin.clone(), (Instant::now(), error));
+        }
+    }
+
+    /// Whether a plugin's scripts may run here. `init` code that failed is tried again after a while: what it lacked may
+    /// be there by then.
+    pub(super) fn check_init(self: &Rc<Self>, worker: &Rc<Worker>, used: &PluginUse) -> Result<(), ScriptError> {
+        let again = match self.failed.borrow().get(&used.plugin) {
+            None => return Ok(()),
+            Some((at, _)) => at.elapsed() >= FAILED_FOR,
+        };
+        if again {
+            self.failed.borrow_mut().remove(&used.plugin);
+            for (phase, of, script) in self.spec.init.iter().filter(|(_, of, _)| of.plugin == used.plugin) {
+                if !self.failed.borrow().contains_key(&used.plugin) {
+                    self.run_init(worker, *phase, of, script);
+                }
+            }
+        }
+        self.failed.borrow().get(&used.plugin).map_or(Ok(()), |(_, error)| Err(error.clone()))
+    }
+
+    pub(super) fn chunk(&self, script: &Arc<Script>) -> Result<Chunk<Exchange>, ScriptError> {
+        if let Some(chunk) = self.chunks.borrow().get(&script.id) {
+            return Ok(chunk.clone());
+        }
+        let chunk = self.vm.load(script.chunk_name, &script.source)?;
+        self.chunks.borrow_mut().insert(script.id, chunk.clone());
+        Ok(chunk)
+    }
+
+    /// The two tables that a plugin's chunks get.
+    pub(super) fn arguments(&self, used: &PluginUse) -> Result<(Table, Table), ScriptError> {
+        let config = self.table(used.config.id, || used.config.value.clone())?;
+        let meta = self.table(used.id, || used.meta_json())?;
+        Ok((config, meta))
+    }
+
+    fn table(&self, id: u64, json: impl FnOnce() -> serde_json::Value) -> Result<Table, ScriptError> {
+        if let Some(table) = self.tables.borrow().get(&id) {
+            return Ok(table.clone());
+        }
+        let table = Rc::new(self.vm.table(&json())?);
+        self.tables.borrow_mut().insert(id, table.clone());
+        Ok(table)
+    }
+
+    /// Drops what was loaded for scripts and uses that a later table no longer has. They are loaded again where an
+    /// old request still needs one, so dropping all beyond a bound is enough.
+    pub(super) fn forget_dead(&self) {
+        const LOADED_MAX: usize = 4096;
+        if self.chunks.borrow().len() > LOADED_MAX {
+            self.chunks.borrow_mut().clear();
+        }
+        if self.tables.borrow().len() > LOADED_MAX {
+            self.tables.borrow_mut().clear();
+        }
+    }
+}
