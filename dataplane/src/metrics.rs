@@ -14,8 +14,10 @@ use routing::ObjectName;
 use routing::key::PluginKey;
 
 mod durations;
+mod vms;
 
 use durations::Durations;
+pub use vms::{CountedVm, VmMetrics};
 
 use crate::error::Kind;
 use crate::exchange::Exchange;
@@ -63,6 +65,8 @@ pub struct Metrics {
     unrouted: RouteCounters,
     errors: Family<ErrorLabels, Counter>,
     scripts: Family<PluginLabels, Counter>,
+    /// Lua VMs.
+    pub vms: VmMetrics,
     retries: Counter,
     starved: Counter,
     accept_pauses: Counter,
@@ -86,6 +90,7 @@ impl Default for Metrics {
             unrouted: RouteCounters::default(),
             errors: Family::default(),
             scripts: Family::default(),
+            vms: VmMetrics::default(),
             retries: Counter::default(),
             starved: Counter::default(),
             accept_pauses: Counter::default(),
@@ -113,6 +118,7 @@ impl Metrics {
         r.register("request_duration_seconds", "From a request's first byte to its log phase", self.durations.clone());
         r.register("errors", "Requests that ended early, by kind and whose fault", self.errors.clone());
         r.register("lua_failures", "Scripts that failed", self.scripts.clone());
+        self.vms.register(r);
         r.register("upstream_retries", "Tries of upstreams after the first", self.retries.clone());
         r.register("lua_starved", "Requests refused since their namespace used up its share", self.starved.clone());
         r.register("accept_pauses", "Accepting paused for lack of descriptors", self.accept_pauses.clone());

@@ -218,26 +218,21 @@ async fn housekeeping(worker: Rc<crate::worker::Worker>) {
     let mut commits = worker.shared.commits.subscribe();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut later, mut drained) = (false, false);
+    let mut drained = false;
     loop {
-        let refresh = tokio::select! {
-            changed = commits.changed() => match changed {
-                Ok(()) => true,
-                Err(_) => return,
+        tokio::select! {
+            changed = commits.changed() => if changed.is_err() {
+                return;
             },
-            _ = tick.tick() => later,
+            _ = tick.tick() => {}
             () = worker.drained(), if !drained => {
                 drained = true;
                 worker.idle.wake();
-                false
             }
-        };
+        }
         worker.idle.expire(crate::clock::tick());
         crate::access_log::flush();
-        if refresh {
-            let snapshot = worker.snapshot(Arc::clone);
-            later = worker.vms.refresh(&worker, &snapshot);
-        }
+        worker.vms.look_after(&worker, Instant::now()).await;
         let idle = worker.snapshot(|s| s.settings.http.upstream_keepalive_timeout_ms);
         worker.pools.sweep(Duration::from_millis(idle));
     }

@@ -1,43 +1,34 @@
-//! A worker's VMs: one per scope, made at first use (or at commit where there is `init` code), replaced when their
-//! scripts change, retired until their last request ends.
+//! A worker's VMs: one per scope, made at first use (or after a commit where there is `init` code), retired when their
+//! code changes, gone with their last request and timer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lua_vm::{Chunk, ScriptError, Session};
-use routing::Hash;
 
 use crate::exchange::Exchange;
 use crate::table::{Scope, ScopeSpec, Snapshot, Step};
 use crate::worker::Worker;
 
 mod fair;
+mod place;
 mod scope_vm;
 
 pub use fair::Bucket;
+use place::Place;
 pub use scope_vm::{ScopeVm, Table};
-
-/// Retired VMs of a scope that may still serve requests; beyond, replacement waits.
-const RETIRED_MAX: usize = 4;
-
-/// A VM that could not be made, and `init` code that failed, is not tried again before this: code that loops uses its
-/// whole budget each time, outside of its namespace's share.
-const FAILED_FOR: Duration = Duration::from_secs(5);
-
-/// What could not be made, when and why.
-type Failed = (Hash, Instant, ScriptError);
 
 /// A worker's VMs.
 #[derive(Default)]
 pub struct Vms {
-    current: RefCell<HashMap<Scope, Rc<ScopeVm>>>,
-    retired: RefCell<Vec<Weak<ScopeVm>>>,
-    failed: RefCell<HashMap<Scope, Failed>>,
-    /// The table's version that the VMs are of.
-    seen: Cell<u64>,
+    places: RefCell<HashMap<Scope, Place>>,
+    /// What was there when they were looked after last.
+    followed: RefCell<imbl::HashMap<Scope, Arc<ScopeSpec>>>,
+    /// Then something was left to do.
+    is_left: Cell<bool>,
     /// Who used the worker last; decides whether a namespace over its share must wait.
     pub usage: fair::Usage,
 }
@@ -102,96 +93,113 @@ impl RequestVm {
 }
 
 impl Vms {
-    /// The scope's current VM, made now if there is none.
+    /// The scope's VM for requests of the current table, made now if there is none.
+    ///
+    /// # Errors
+    /// Why there is none.
     pub fn get(&self, worker: &Rc<Worker>, scope: &Scope) -> Result<Rc<ScopeVm>, ScriptError> {
-        if worker.snapshot(|s| s.version) != self.seen.get() {
-            // The commit has not come to the housekeeping yet: a new script must not run beside old modules.
-            let snapshot = worker.snapshot(Arc::clone);
-            self.refresh(worker, &snapshot);
+        let version = worker.snapshot(|s| s.version);
+        if let Some(vm) = self.places.borrow().get(scope).and_then(|place| place.fresh(version)) {
+            return Ok(vm);
         }
-        if let Some(vm) = self.current.borrow().get(scope) {
-            return Ok(vm.clone());
-        }
+        // The commit has not come to the housekeeping yet: a new script must not run beside old modules.
         let spec = worker.snapshot(|s| s.scopes.get(scope).cloned());
         let spec = spec.ok_or_else(|| ScriptError::runtime(format!("no VM for {scope:?}: its plugins are gone")))?;
-        if let Some((of, at, error)) = self.failed.borrow().get(scope)
-            && *of == spec.hash
-            && at.elapsed() < FAILED_FOR
-        {
-            return Err(error.clone());
+        match self.compare(&spec, version) {
+            Some(vm) => Ok(vm),
+            None => self.make(worker, &spec),
         }
-        let hash = spec.hash;
-        let vm = ScopeVm::new(worker, spec).inspect_err(|error| {
-            self.failed.borrow_mut().insert(scope.clone(), (hash, Instant::now(), error.clone()));
-        })?;
-        self.failed.borrow_mut().remove(scope);
-        self.current.borrow_mut().insert(scope.clone(), vm.clone());
-        Ok(vm)
     }
 
-    /// After a commit: VMs whose content changed are replaced. True: something is left to do later.
-    pub fn refresh(&self, worker: &Rc<Worker>, snapshot: &Snapshot) -> bool {
-        let mut later = false;
-        // First, since `init` code is a user of VMs, too.
-        self.seen.set(snapshot.version);
+    /// What is due without any request, once a second and after each commit.
+    pub async fn look_after(&self, worker: &Rc<Worker>, now: Instant) {
+        let snapshot = worker.snapshot(Arc::clone);
+        if self.is_left.get() || !self.followed.borrow().ptr_eq(&snapshot.scopes) {
+            self.is_left.set(true);
+            self.is_left.set(self.follow(worker, &snapshot, now).await);
+            *self.followed.borrow_mut() = snapshot.scopes.clone();
+        }
+    }
+
+    /// VMs whose content a commit changed are retired, those with `init` code are made. Others come with the first
+    /// request that needs one, so that many commits cost one VM. True: something is left to do later.
+    async fn follow(&self, worker: &Rc<Worker>, snapshot: &Snapshot, now: Instant) -> bool {
+        let mut is_left = self.retire_gone(snapshot);
         for (scope, spec) in &snapshot.scopes {
-            let old = self.current.borrow().get(scope).cloned();
-            match old {
-                Some(old) if old.spec.hash == spec.hash => {}
-                Some(old) if self.retired_of(scope) >= RETIRED_MAX => {
-                    tracing::warn!(target: "lua", ?scope, "replacing the VM waits: {RETIRED_MAX} earlier ones still serve requests");
-                    let _ = old;
-                    later = true;
+            if spec.init.is_empty() && !self.places.borrow().contains_key(scope) {
+                continue;
+            }
+            match self.compare(spec, snapshot.version) {
+                Some(vm) => {
+                    vm.forget_dead();
+                    is_left |= self.is_place(scope, Place::waits);
                 }
                 None if spec.init.is_empty() => {}
-                old => self.replace(worker, scope, spec, old),
-            }
-        }
-        let gone: Vec<_> =
-            self.current.borrow().keys().filter(|s| !snapshot.scopes.contains_key(*s)).cloned().collect();
-        for scope in gone {
-            if let Some(vm) = self.current.borrow_mut().remove(&scope) {
-                self.retire(vm);
-            }
-        }
-        self.failed.borrow_mut().retain(|scope, _| snapshot.scopes.contains_key(scope));
-        self.current.borrow().values().for_each(|vm| vm.forget_dead());
-        later
-    }
-
-    fn replace(&self, worker: &Rc<Worker>, scope: &Scope, spec: &Arc<ScopeSpec>, old: Option<Rc<ScopeVm>>) {
-        match ScopeVm::new(worker, spec.clone()) {
-            Ok(vm) => {
-                self.current.borrow_mut().insert(scope.clone(), vm);
-                if let Some(old) = old {
-                    self.retire(old);
+                None if self.is_place(scope, |place| place.is_due(now)) => {
+                    // An error is logged there, and the next request tells it.
+                    let _ = self.make(worker, spec);
+                    // Requests have their turn between two of them.
+                    tokio::task::yield_now().await;
+                    if worker.snapshot(|s| s.version) != snapshot.version {
+                        return true;
+                    }
                 }
+                None => is_left = true,
             }
-            // The old one stays, with its modules and what its `init` made.
-            Err(error) => tracing::error!(target: "lua", ?scope, "the VM is not replaced: {error}"),
         }
+        is_left
     }
 
-    fn retire(&self, vm: Rc<ScopeVm>) {
-        vm.retired.set(true);
-        vm.timers.retire();
-        let mut retired = self.retired.borrow_mut();
-        retired.retain(|w| w.strong_count() > 0);
-        retired.push(Rc::downgrade(&vm));
+    /// Retires the VMs of scopes that have no plugins any more, and forgets their places once nothing of them runs.
+    /// True: something does.
+    fn retire_gone(&self, snapshot: &Snapshot) -> bool {
+        let is_gone = |scope: &Scope| !snapshot.scopes.contains_key(scope);
+        let mut places = self.places.borrow_mut();
+        let retired: Vec<_> =
+            places.iter_mut().filter(|(scope, _)| is_gone(scope)).filter_map(|(_, place)| place.retire()).collect();
+        drop(places);
+        drop(retired);
+        let mut places = self.places.borrow_mut();
+        places.retain(|scope, place| !is_gone(scope) || place.retired() > 0);
+        places.keys().any(is_gone)
     }
 
-    fn retired_of(&self, scope: &Scope) -> usize {
-        self.retired.borrow().iter().filter_map(Weak::upgrade).filter(|vm| vm.spec.scope == *scope).count()
+    fn is_place(&self, scope: &Scope, what: impl FnOnce(&Place) -> bool) -> bool {
+        self.places.borrow().get(scope).is_some_and(what)
+    }
+
+    /// The VM for requests of this version, if there is one.
+    fn compare(&self, spec: &ScopeSpec, version: u64) -> Option<Rc<ScopeVm>> {
+        let mut places = self.places.borrow_mut();
+        let place = places.entry(spec.scope.clone()).or_default();
+        let retired = place.compare(spec, version);
+        let current = place.current().cloned();
+        drop(places);
+        // Here, since it ends a Lua state when nobody else uses it.
+        drop(retired);
+        current
+    }
+
+    fn make(&self, worker: &Rc<Worker>, spec: &Arc<ScopeSpec>) -> Result<Rc<ScopeVm>, ScriptError> {
+        let scope = &spec.scope;
+        if let Some(error) = self.places.borrow().get(scope).and_then(|place| place.refusal(spec.hash)) {
+            return Err(error);
+        }
+        // No place is borrowed meanwhile: `init` code runs.
+        let made = ScopeVm::new(worker, spec.clone());
+        if let Err(error) = &made {
+            tracing::error!(target: "lua", ?scope, "no VM could be made: {error}");
+        }
+        self.places.borrow_mut().entry(scope.clone()).or_default().take(&made, spec.hash);
+        made
     }
 
     /// The worker ends: every VM is retired.
     pub fn close(&self) {
-        let all: Vec<_> = self.current.borrow_mut().drain().map(|(_, vm)| vm).collect();
-        all.into_iter().for_each(|vm| self.retire(vm));
-    }
-
-    /// Bytes held by the current VMs.
-    pub fn memory_bytes(&self) -> usize {
-        self.current.borrow().values().map(|vm| vm.vm.memory_bytes()).sum()
+        let all: Vec<_> = self.places.borrow_mut().values_mut().filter_map(Place::retire).collect();
+        drop(all);
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -2,35 +2,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use lua_vm::{Arg, Phase};
-use routing::Hash;
-use routing::value::LuaLimits;
 
 use crate::exchange::body::Held;
 use crate::exchange::{Conn, Exchange};
+use crate::lua::vms::tests::spec;
 use crate::lua::vms::{RequestVm, ScopeVm};
-use crate::table::{Scope, ScopeSpec};
 use crate::worker::{Shared, Worker};
 
 /// A namespace's VM with 8 MiB, and a worker.
 fn vm() -> (Rc<Worker>, Rc<ScopeVm>) {
     let worker = Worker::new(0, Arc::new(Shared::new(1)));
-    let limits = LuaLimits {
-        memory_bytes: 8 << 20,
-        cpu_per_resume_ms: 10_000,
-        cpu_per_request_ms: 60_000,
-        ..LuaLimits::default()
-    };
-    let spec = ScopeSpec {
-        scope: Scope::Namespace("shop".into()),
-        hash: Hash::of_bytes(b""),
-        modules: Default::default(),
-        dicts: Default::default(),
-        limits,
-        regex_match_limit: 100_000,
-        regex_cache_entries: 10,
-        init: Vec::new(),
-    };
-    let vm = ScopeVm::new(&worker, Arc::new(spec)).expect("a VM");
+    let vm = ScopeVm::new(&worker, Arc::new(spec("shop"))).expect("a VM");
     (worker, vm)
 }
 

@@ -10,10 +10,12 @@ use lua_vm::{Arg, Chunk, Handle, Limits, Phase, ScriptError, Vm, VmOptions};
 use routing::key::PluginKey;
 use routing::value;
 
-use super::{Bucket, FAILED_FOR, RequestVm};
+use super::place::FAILED_FOR;
+use super::{Bucket, RequestVm};
 use crate::clock::FastHash;
 use crate::exchange::Exchange;
 use crate::lua::{phases, timers};
+use crate::metrics::CountedVm;
 use crate::table::{PluginUse, Scope, ScopeSpec, Script};
 use crate::worker::Worker;
 
@@ -27,12 +29,12 @@ pub struct ScopeVm {
     pub bucket: Bucket,
     /// Its timers.
     pub timers: timers::Timers,
-    /// It is replaced: timers fire early, new ones are refused.
-    pub retired: Cell<bool>,
+    retired: Cell<bool>,
     /// Plugins whose `init` or `initWorker` failed, and how: their scripts do not run.
     pub(super) failed: RefCell<BTreeMap<PluginKey, (Instant, ScriptError)>>,
     chunks: RefCell<HashMap<u64, Chunk<Exchange>, FastHash>>,
     tables: RefCell<HashMap<u64, Table, FastHash>>,
+    _counted: CountedVm,
 }
 
 /// A config's or a route's table.
@@ -68,11 +70,18 @@ impl ScopeVm {
             failed: RefCell::default(),
             chunks: RefCell::default(),
             tables: RefCell::default(),
+            _counted: CountedVm::new(&worker.shared.metrics.vms),
             vm,
             spec,
         });
         made.init(worker);
         Ok(made)
+    }
+
+    /// No request to come gets it: timers fire early, new ones are refused.
+    pub(super) fn retire(&self) {
+        self.retired.set(true);
+        self.timers.retire();
     }
 
     /// `init` of every plugin, then `initWorker` of every plugin. One that fails is that plugin's alone: its scripts do

@@ -1,0 +1,117 @@
+//! A scope's place among a worker's VMs: the one that requests get, and the earlier ones that still serve some.
+
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use lua_vm::ScriptError;
+use routing::Hash;
+
+use super::ScopeVm;
+use crate::table::ScopeSpec;
+
+/// Retired VMs of a scope that may still serve requests; beyond, replacement waits: each may hold as much memory as the
+/// scope may have.
+pub(super) const RETIRED_MAX: usize = 4;
+
+/// A VM that could not be made, and `init` code that failed, is not tried again before this: code that loops uses its
+/// whole budget each time, outside of its namespace's share.
+pub(super) const FAILED_FOR: Duration = Duration::from_secs(5);
+
+/// VMs that nobody asks for are made at most this often: a storm of commits must not spend the worker's time on `init`
+/// code. A request of the new table does not wait for it.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What could not be made, when and why.
+struct Failed {
+    hash: Hash,
+    at: Instant,
+    error: ScriptError,
+}
+
+/// Where a scope's VMs are.
+#[derive(Default)]
+pub(super) struct Place {
+    current: Option<Rc<ScopeVm>>,
+    retired: Vec<Weak<ScopeVm>>,
+    /// As of this version of the table `current` is what it should be.
+    seen: u64,
+    /// `current` should be replaced, but too many earlier ones still serve requests.
+    waits: bool,
+    made: Option<Instant>,
+    failed: Option<Failed>,
+}
+
+impl Place {
+    /// The VM for requests of this version of the table, where nothing is to be looked at.
+    pub(super) fn fresh(&self, version: u64) -> Option<Rc<ScopeVm>> {
+        if self.seen == version && !self.waits { self.current.clone() } else { None }
+    }
+
+    /// The VM for requests, whatever its version.
+    pub(super) fn current(&self) -> Option<&Rc<ScopeVm>> {
+        self.current.as_ref()
+    }
+
+    /// Holds the VM against a version of the table. One that is not as it should be is retired, and returned for the
+    /// caller to drop, or waits for that.
+    pub(super) fn compare(&mut self, spec: &ScopeSpec, version: u64) -> Option<Rc<ScopeVm>> {
+        self.seen = version;
+        let is_old = self.current.as_ref().is_some_and(|vm| vm.spec.hash != spec.hash);
+        let waited = self.waits;
+        self.waits = is_old && self.is_in_use() && self.retired() >= RETIRED_MAX;
+        let scope = &spec.scope;
+        match (waited, self.waits) {
+            (false, true) => {
+                tracing::warn!(target: "lua", ?scope, "replacing the VM waits: {RETIRED_MAX} earlier ones still serve requests");
+            }
+            (true, false) => tracing::info!(target: "lua", ?scope, "replacing the VM does not wait any more"),
+            _ => {}
+        }
+        if is_old && !self.waits { self.retire() } else { None }
+    }
+
+    /// Whether replacing the VM waits for an earlier one's end.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// Takes the VM away from requests to come. Whoever uses it keeps it; it is returned to be dropped where no place is
+    /// borrowed.
+    pub(super) fn retire(&mut self) -> Option<Rc<ScopeVm>> {
+        let vm = self.current.take()?;
+        vm.retire();
+        self.retired.retain(|vm| vm.strong_count() > 0);
+        self.retired.push(Rc::downgrade(&vm));
+        Some(vm)
+    }
+
+    /// Retired VMs that are still in use.
+    pub(super) fn retired(&self) -> usize {
+        self.retired.iter().filter(|vm| vm.strong_count() > 0).count()
+    }
+
+    fn is_in_use(&self) -> bool {
+        self.current.as_ref().is_some_and(|vm| Rc::strong_count(vm) > 1)
+    }
+
+    /// A VM that no request asks for may be made now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.made.is_none_or(|at| now.saturating_duration_since(at) >= EVERY)
+    }
+
+    /// Why the VM cannot be made.
+    pub(super) fn refusal(&self, hash: Hash) -> Option<ScriptError> {
+        let failed = self.failed.as_ref().filter(|f| f.hash == hash && f.at.elapsed() < FAILED_FOR);
+        failed.map(|f| f.error.clone())
+    }
+
+    /// Takes the VM that was made.
+    pub(super) fn take(&mut self, made: &Result<Rc<ScopeVm>, ScriptError>, hash: Hash) {
+        let at = Instant::now();
+        self.made = Some(at);
+        match made {
+            Ok(vm) => (self.current, self.failed) = (Some(vm.clone()), None),
+            Err(error) => self.failed = Some(Failed { hash, at, error: error.clone() }),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use routing::Hash;
+use routing::ObjectName;
+use routing::key::{PluginKey, PluginKind};
+use routing::value::{FailurePolicy, LuaLimits, Phase};
+
+use super::ScopeVm;
+use crate::table::{Config, Meta, PluginUse, Scope, ScopeSpec, Script, Snapshot, unique};
+use crate::worker::{Shared, Worker};
+
+/// A namespace's VM that a test asks for.
+pub(in crate::lua) fn spec(namespace: &str) -> ScopeSpec {
+    ScopeSpec {
+        scope: Scope::Namespace(namespace.into()),
+        hash: Hash::of_bytes(b""),
+        modules: Default::default(),
+        dicts: Default::default(),
+        // Builds under test are slow and share their machine: no budget of time may decide.
+        limits: LuaLimits {
+            memory_bytes: 8 << 20,
+            cpu_per_resume_ms: 10_000,
+            cpu_per_request_ms: 60_000,
+            ..LuaLimits::default()
+        },
+        regex_match_limit: 100_000,
+        regex_cache_entries: 10,
+        init: Vec::new(),
+    }
+}
+
+/// The same with `init` code.
+fn spec_with_init(namespace: &str, source: &str) -> ScopeSpec {
+    let used = PluginUse {
+        id: unique(),
+        plugin: PluginKey { kind: PluginKind::LuaPlugin, name: ObjectName::new(namespace, "plugin") },
+        scope: Scope::Namespace(namespace.into()),
+        config: Arc::new(Config { id: unique(), value: serde_json::json!({}), binding: String::new() }),
+        meta: Arc::new(Meta { ingress: None, route: None, service: String::new() }),
+        failure_policy: FailurePolicy::Fail,
+        cpu_per_resume_ms: None,
+    };
+    let hash = Hash::of_bytes(source.as_bytes());
+    let script = Script { id: unique(), hash, chunk_name: "=init", source: source.into() };
+    ScopeSpec { init: vec![(Phase::Init, Arc::new(used), Arc::new(script))], ..spec(namespace) }
+}
+
+/// A worker and the table that it serves by.
+struct Bed {
+    worker: Rc<Worker>,
+    /// When it is looked after.
+    now: Instant,
+}
+
+impl Bed {
+    fn new() -> Self {
+        Self { worker: Worker::new(0, Arc::new(Shared::new(1))), now: Instant::now() }
+    }
+
+    /// A commit: a version of these VMs.
+    fn commit(&self, version: u64, specs: Vec<ScopeSpec>) {
+        let hash = Hash::of_bytes(&version.to_be_bytes());
+        let scopes = specs.into_iter().map(|spec| (spec.scope.clone(), Arc::new(ScopeSpec { hash, ..spec }))).collect();
+        let snapshot = Snapshot { version, scopes, ..Snapshot::empty() };
+        self.worker.shared.snapshot.store(Arc::new(snapshot));
+    }
+
+    async fn look_after(&self) {
+        self.worker.vms.look_after(&self.worker, self.now).await;
+    }
+
+    /// What a request gets.
+    fn get(&self, namespace: &str) -> Rc<ScopeVm> {
+        self.worker.vms.get(&self.worker, &Scope::Namespace(namespace.into())).expect("a VM")
+    }
+
+    fn made(&self) -> u64 {
+        self.worker.shared.metrics.vms.made()
+    }
+
+    fn alive(&self) -> i64 {
+        self.worker.shared.metrics.vms.alive()
+    }
+}
+
+/// Of which commit a VM is.
+fn is_of(vm: &ScopeVm, version: u64) -> bool {
+    vm.spec.hash == Hash::of_bytes(&version.to_be_bytes())
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build_local(tokio::runtime::LocalOptions::default()).expect("a runtime");
+    runtime.block_on(test);
+}
+
+#[test]
+fn many_commits_without_requests_make_no_vm() {
+    run(async {
+        let bed = Bed::new();
+        bed.commit(1, vec![spec("shop")]);
+        bed.look_after().await;
+        assert_eq!(bed.made(), 0, "nothing has asked for one");
+        drop(bed.get("shop"));
+        for version in 2..100 {
+            bed.commit(version, vec![spec("shop")]);
+            bed.look_after().await;
+            assert_eq!((bed.made(), bed.alive()), (1, 0), "the one of the first table ended at the next commit");
+        }
+        let vm = bed.get("shop");
+        assert!(is_of(&vm, 99) && Rc::ptr_eq(&vm, &bed.get("shop")));
+        assert_eq!((bed.made(), bed.alive()), (2, 1));
+    });
+}
+
+#[test]
+fn a_storm_of_commits_runs_init_code_once_a_second_and_a_request_does_not_wait_for_it() {
+    run(async {
+        let mut bed = Bed::new();
+        let commit = |bed: &Bed, version| bed.commit(version, vec![spec_with_init("shop", "n = 1"), spec("other")]);
+        for version in 1..50 {
+            commit(&bed, version);
+            bed.look_after().await;
+            assert_eq!(bed.made(), 1, "one for all commits of a second");
+        }
+        assert_eq!(bed.alive(), 0, "it is of the first commit, so it ended with the second");
+        bed.now = Instant::now() + Duration::from_secs(1);
+        bed.look_after().await;
+        assert_eq!((bed.made(), bed.alive()), (2, 1), "the next second has its own");
+        assert!(is_of(&bed.get("shop"), 49));
+        for version in 50..60 {
+            commit(&bed, version);
+            assert!(is_of(&bed.get("shop"), version), "a request of a table gets its VM at once");
+            bed.look_after().await;
+        }
+        assert_eq!((bed.made(), bed.alive()), (12, 1));
+    });
+}
+
+#[test]
+fn four_replaced_vms_may_serve_requests_and_the_next_waits_for_one_of_them() {
+    run(async {
+        let bed = Bed::new();
+        let mut requests = Vec::new();
+        for version in 1..=7 {
+            bed.commit(version, vec![spec("shop")]);
+            bed.look_after().await;
+            requests.push(bed.get("shop"));
+        }
+        assert_eq!((bed.made(), bed.alive()), (5, 5));
+        assert!(requests[4..].iter().all(|vm| is_of(vm, 5)), "the last that was made goes on");
+        drop(requests.remove(0));
+        // No need to look after it: the next request sees that there is room.
+        assert!(is_of(&bed.get("shop"), 7));
+        bed.look_after().await;
+        assert_eq!((bed.made(), bed.alive()), (6, 5));
+        requests.clear();
+        assert_eq!(bed.alive(), 1);
+    });
+}
+
+#[test]
+fn a_scope_without_plugins_has_no_vm_once_its_requests_are_over() {
+    run(async {
+        let bed = Bed::new();
+        bed.commit(1, vec![spec("shop"), spec("other")]);
+        let (request, _other) = (bed.get("shop"), bed.get("other"));
+        bed.commit(2, vec![spec("other")]);
+        bed.look_after().await;
+        assert_eq!(bed.alive(), 2, "requests keep them");
+        assert!(bed.worker.vms.get(&bed.worker, &Scope::Namespace("shop".into())).is_err());
+        drop(request);
+        assert_eq!(bed.alive(), 1);
+    });
+}
