@@ -99,9 +99,14 @@ impl Vms {
     /// Why there is none.
     pub fn get(&self, worker: &Rc<Worker>, scope: &Scope) -> Result<Rc<ScopeVm>, ScriptError> {
         let version = worker.snapshot(|s| s.version);
-        if let Some(vm) = self.places.borrow().get(scope).and_then(|place| place.fresh(version)) {
-            return Ok(vm);
-        }
+        let fresh = self.places.borrow().get(scope).and_then(|place| place.fresh(version));
+        let vm = fresh.map_or_else(|| self.get_anew(worker, scope, version), Ok)?;
+        vm.note_use();
+        Ok(vm)
+    }
+
+    /// The same after a commit.
+    fn get_anew(&self, worker: &Rc<Worker>, scope: &Scope, version: u64) -> Result<Rc<ScopeVm>, ScriptError> {
         // The commit has not come to the housekeeping yet: a new script must not run beside old modules.
         let spec = worker.snapshot(|s| s.scopes.get(scope).cloned());
         let spec = spec.ok_or_else(|| ScriptError::runtime(format!("no VM for {scope:?}: its plugins are gone")))?;
@@ -118,6 +123,22 @@ impl Vms {
             self.is_left.set(true);
             self.is_left.set(self.follow(worker, &snapshot, now).await);
             *self.followed.borrow_mut() = snapshot.scopes.clone();
+        }
+        self.drop_idle(now);
+    }
+
+    /// Ends VMs that nobody has used for long, so many at a time that requests hardly wait for it.
+    fn drop_idle(&self, now: Instant) {
+        const BYTES_MAX: usize = 4 << 20;
+        let (mut idle, mut bytes) = (Vec::new(), 0);
+        for place in self.places.borrow_mut().values_mut() {
+            if bytes > BYTES_MAX {
+                break;
+            }
+            if let Some(vm) = place.take_idle(now) {
+                bytes += vm.vm.memory_bytes();
+                idle.push(vm);
+            }
         }
     }
 

@@ -30,6 +30,8 @@ pub struct ScopeVm {
     /// Its timers.
     pub timers: timers::Timers,
     retired: Cell<bool>,
+    /// A request has taken it since it was looked at last.
+    used: Cell<bool>,
     /// Plugins whose `init` or `initWorker` failed, and how: their scripts do not run.
     pub(super) failed: RefCell<BTreeMap<PluginKey, (Instant, ScriptError)>>,
     chunks: RefCell<HashMap<u64, Chunk<Exchange>, FastHash>>,
@@ -67,6 +69,7 @@ impl ScopeVm {
             bucket: Bucket::new(limits.worker_share_percent),
             timers: timers::Timers::default(),
             retired: Cell::new(false),
+            used: Cell::new(false),
             failed: RefCell::default(),
             chunks: RefCell::default(),
             tables: RefCell::default(),
@@ -82,6 +85,21 @@ impl ScopeVm {
     pub(super) fn retire(&self) {
         self.retired.set(true);
         self.timers.retire();
+    }
+
+    /// A request takes it.
+    pub(super) fn note_use(&self) {
+        self.used.set(true);
+    }
+
+    /// Whether a request has taken it since this was asked last.
+    pub(super) fn was_used(&self) -> bool {
+        self.used.take()
+    }
+
+    /// Whether it stays when nobody uses it: for what its `init` code made, and the operator's is but one.
+    pub(super) fn must_stay(&self) -> bool {
+        !self.spec.init.is_empty() || self.spec.scope == Scope::Operator
     }
 
     /// `init` of every plugin, then `initWorker` of every plugin. One that fails is that plugin's alone: its scripts do

@@ -2,12 +2,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lua_vm::{Arg, Phase as LuaPhase};
 use routing::Hash;
 use routing::ObjectName;
 use routing::key::{PluginKey, PluginKind};
 use routing::value::{FailurePolicy, LuaLimits, Phase};
 
-use super::ScopeVm;
+use super::place::IDLE_FOR;
+use super::{RequestVm, ScopeVm};
+use crate::exchange::Exchange;
 use crate::table::{Config, Meta, PluginUse, Scope, ScopeSpec, Script, Snapshot, unique};
 use crate::worker::{Shared, Worker};
 
@@ -31,9 +34,9 @@ pub(in crate::lua) fn spec(namespace: &str) -> ScopeSpec {
     }
 }
 
-/// The same with `init` code.
-fn spec_with_init(namespace: &str, source: &str) -> ScopeSpec {
-    let used = PluginUse {
+/// A plugin of a namespace.
+fn used(namespace: &str) -> Arc<PluginUse> {
+    Arc::new(PluginUse {
         id: unique(),
         plugin: PluginKey { kind: PluginKind::LuaPlugin, name: ObjectName::new(namespace, "plugin") },
         scope: Scope::Namespace(namespace.into()),
@@ -41,10 +44,14 @@ fn spec_with_init(namespace: &str, source: &str) -> ScopeSpec {
         meta: Arc::new(Meta { ingress: None, route: None, service: String::new() }),
         failure_policy: FailurePolicy::Fail,
         cpu_per_resume_ms: None,
-    };
+    })
+}
+
+/// The same with `init` code.
+fn spec_with_init(namespace: &str, source: &str) -> ScopeSpec {
     let hash = Hash::of_bytes(source.as_bytes());
     let script = Script { id: unique(), hash, chunk_name: "=init", source: source.into() };
-    ScopeSpec { init: vec![(Phase::Init, Arc::new(used), Arc::new(script))], ..spec(namespace) }
+    ScopeSpec { init: vec![(Phase::Init, used(namespace), Arc::new(script))], ..spec(namespace) }
 }
 
 /// A worker and the table that it serves by.
@@ -74,6 +81,17 @@ impl Bed {
     /// What a request gets.
     fn get(&self, namespace: &str) -> Rc<ScopeVm> {
         self.worker.vms.get(&self.worker, &Scope::Namespace(namespace.into())).expect("a VM")
+    }
+
+    /// Runs a script in a request of its own, and returns the number that it does.
+    fn script(&self, namespace: &str, source: &str) -> Option<i64> {
+        let vm = self.get(namespace);
+        let session = vm.vm.session();
+        let mut ex = Exchange::fake(self.worker.clone());
+        (ex.lua.phase, ex.lua.running) = (Some(LuaPhase::Log), Some(used(namespace)));
+        ex.lua.sessions.push(RequestVm::new(vm.clone(), session.clone()));
+        let chunk = vm.vm.load("=log", source).expect("it parses");
+        session.call(&mut ex, LuaPhase::Log, &chunk, &[Arg::Nil, Arg::Nil]).expect(source)
     }
 
     fn made(&self) -> u64 {
@@ -173,5 +191,46 @@ fn a_scope_without_plugins_has_no_vm_once_its_requests_are_over() {
         assert!(bed.worker.vms.get(&bed.worker, &Scope::Namespace("shop".into())).is_err());
         drop(request);
         assert_eq!(bed.alive(), 1);
+    });
+}
+
+#[test]
+fn an_idle_vm_ends_unless_it_has_timers_or_init_code_and_shared_dicts_outlive_it() {
+    run(async {
+        let mut bed = Bed::new();
+        let dicts = [("d".to_owned(), 1 << 20)].into();
+        bed.commit(1, vec![ScopeSpec { dicts, ..spec("shop") }, spec_with_init("init", "n = 1"), spec("timer")]);
+        bed.worker.shared.apply_dicts(&bed.worker.snapshot(Arc::clone));
+        assert_eq!(bed.script("shop", "n = 5 ngx.shared.d:set('n', 7)"), None);
+        assert_eq!(bed.script("shop", "return ngx.shared.d:get('n') + n"), Some(12));
+        bed.script("timer", "ngx.timer.at(3600, function() end)");
+        bed.look_after().await;
+        bed.look_after().await;
+        assert_eq!((bed.made(), bed.alive()), (3, 3));
+        bed.now += IDLE_FOR / 2;
+        // A request begins the time anew.
+        drop(bed.get("shop"));
+        bed.look_after().await;
+        bed.now += IDLE_FOR / 2;
+        bed.look_after().await;
+        assert_eq!(bed.alive(), 3);
+        let request = bed.get("shop");
+        bed.now += 2 * IDLE_FOR;
+        bed.look_after().await;
+        bed.look_after().await;
+        assert_eq!(bed.alive(), 3, "a request still runs");
+        drop(request);
+        let before = bed.worker.shared.lua_budget.used();
+        bed.look_after().await;
+        bed.now += IDLE_FOR;
+        bed.look_after().await;
+        assert_eq!(bed.alive(), 2);
+        assert!(bed.worker.shared.lua_budget.used() < before, "its memory is free");
+        assert_eq!(
+            bed.script("shop", "return ngx.shared.d:get('n') + (n or 100)"),
+            Some(107),
+            "a new VM, the same dict"
+        );
+        assert_eq!((bed.made(), bed.alive()), (4, 3));
     });
 }
