@@ -171,6 +171,7 @@ async fn run(
     step: &Step,
     phase: Phase,
 ) -> std::result::Result<(), Failure> {
+    vms::turn(ex, &step.used.scope).await.map_err(Failure::Request)?;
     let Prepared { vm, session, chunk, config, meta, at } = vms::prepare(ex, step).map_err(Failure::Script)?;
     let args = [Arg::Handle(&config), Arg::Handle(&meta)];
     let mut thread = session.thread(&chunk, &args).map_err(Failure::Script)?;
@@ -178,9 +179,6 @@ async fn run(
     let outer = (ex.lua.phase.replace(phase), ex.lua.running.replace(step.used.clone()));
     let outer_at = std::mem::replace(&mut ex.lua.at, at);
     let result = loop {
-        if let Err(error) = vm.turn(ex).await {
-            break Err(Failure::Request(error));
-        }
         let step = vm.timed(|| session.resume(&mut thread, ex, phase, &values));
         charge::settle(ex);
         match step {
@@ -191,6 +189,9 @@ async fn run(
                 Ok(results) => values = results,
                 Err(error) => break Err(Failure::Request(error)),
             },
+        }
+        if let Err(error) = vm.bucket.turn(&ex.worker).await {
+            break Err(Failure::Request(error));
         }
     };
     (ex.lua.phase, ex.lua.running) = outer;

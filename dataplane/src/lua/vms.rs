@@ -17,7 +17,7 @@ mod fair;
 mod place;
 mod scope_vm;
 
-pub use fair::Bucket;
+pub use fair::{Bucket, turn};
 use place::Place;
 pub use scope_vm::{ScopeVm, Table};
 
@@ -203,16 +203,25 @@ impl Vms {
 
     fn make(&self, worker: &Rc<Worker>, spec: &Arc<ScopeSpec>) -> Result<Rc<ScopeVm>, ScriptError> {
         let scope = &spec.scope;
-        if let Some(error) = self.places.borrow().get(scope).and_then(|place| place.refusal(spec.hash)) {
+        let mut places = self.places.borrow_mut();
+        let place = places.entry(scope.clone()).or_default();
+        if let Some(error) = place.refusal(spec.hash) {
             return Err(error);
         }
-        // No place is borrowed meanwhile: `init` code runs.
-        let made = ScopeVm::new(worker, spec.clone());
+        let bucket = place.bucket_of(spec);
+        // No place is borrowed while `init` code runs.
+        drop(places);
+        let made = ScopeVm::new(worker, spec.clone(), bucket);
         if let Err(error) = &made {
             tracing::error!(target: "lua", ?scope, "no VM could be made: {error}");
         }
         self.places.borrow_mut().entry(scope.clone()).or_default().take(&made, spec.hash);
         made
+    }
+
+    /// What a scope's VMs may use of the worker's time; none where there was no VM yet.
+    fn bucket(&self, scope: &Scope) -> Option<Rc<Bucket>> {
+        self.places.borrow().get(scope)?.bucket().cloned()
     }
 
     /// The worker ends: every VM is retired.

@@ -6,13 +6,13 @@ use lua_vm::{Arg, Phase};
 use crate::exchange::body::Held;
 use crate::exchange::{Conn, Exchange};
 use crate::lua::vms::tests::spec;
-use crate::lua::vms::{RequestVm, ScopeVm};
+use crate::lua::vms::{Bucket, RequestVm, ScopeVm};
 use crate::worker::{Shared, Worker};
 
 /// A namespace's VM with 8 MiB, and a worker.
 fn vm() -> (Rc<Worker>, Rc<ScopeVm>) {
     let worker = Worker::new(0, Arc::new(Shared::new(1)));
-    let vm = ScopeVm::new(&worker, Arc::new(spec("shop"))).expect("a VM");
+    let vm = ScopeVm::new(&worker, Arc::new(spec("shop")), Rc::new(Bucket::new(100))).expect("a VM");
     (worker, vm)
 }
 

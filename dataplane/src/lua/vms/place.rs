@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lua_vm::ScriptError;
 use routing::Hash;
 
-use super::ScopeVm;
+use super::{Bucket, ScopeVm};
 use crate::table::ScopeSpec;
 
 /// Retired VMs of a scope that may still serve requests; beyond, replacement waits: each may hold as much memory as the
@@ -35,6 +35,8 @@ struct Failed {
 /// Where a scope's VMs are.
 #[derive(Default)]
 pub(super) struct Place {
+    /// What its VMs may use of the worker's time; none before the first one.
+    bucket: Option<Rc<Bucket>>,
     current: Option<Rc<ScopeVm>>,
     retired: Vec<Weak<ScopeVm>>,
     /// As of this version of the table `current` is what it should be.
@@ -120,6 +122,19 @@ impl Place {
     /// A VM that no request asks for may be made now.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.made.is_none_or(|at| now.saturating_duration_since(at) >= EVERY)
+    }
+
+    /// What the scope's VMs may use of the worker's time.
+    pub(super) fn bucket(&self) -> Option<&Rc<Bucket>> {
+        self.bucket.as_ref()
+    }
+
+    /// The same for a VM that is made.
+    pub(super) fn bucket_of(&mut self, spec: &ScopeSpec) -> Rc<Bucket> {
+        let percent = spec.limits.worker_share_percent;
+        let bucket = self.bucket.get_or_insert_with(|| Rc::new(Bucket::new(percent)));
+        bucket.set_share(percent);
+        bucket.clone()
     }
 
     /// Why the VM cannot be made.

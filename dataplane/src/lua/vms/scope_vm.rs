@@ -26,7 +26,7 @@ pub struct ScopeVm {
     /// The VM.
     pub vm: Vm<Exchange>,
     /// Its share of the worker's time.
-    pub bucket: Bucket,
+    pub bucket: Rc<Bucket>,
     /// Its timers.
     pub timers: timers::Timers,
     retired: Cell<bool>,
@@ -43,7 +43,11 @@ pub struct ScopeVm {
 pub type Table = Rc<Handle<Exchange>>;
 
 impl ScopeVm {
-    pub(in crate::lua) fn new(worker: &Rc<Worker>, spec: Arc<ScopeSpec>) -> Result<Rc<Self>, ScriptError> {
+    pub(in crate::lua) fn new(
+        worker: &Rc<Worker>,
+        spec: Arc<ScopeSpec>,
+        bucket: Rc<Bucket>,
+    ) -> Result<Rc<Self>, ScriptError> {
         let limits = &spec.limits;
         let (name, trusted) = match &spec.scope {
             Scope::Operator => ("operator".to_owned(), true),
@@ -66,7 +70,7 @@ impl ScopeVm {
         })
         .map_err(|e| ScriptError::runtime(e.to_string()))?;
         let made = Rc::new(Self {
-            bucket: Bucket::new(limits.worker_share_percent),
+            bucket,
             timers: timers::Timers::default(),
             retired: Cell::new(false),
             used: Cell::new(false),
@@ -129,7 +133,7 @@ impl ScopeVm {
         let mut run = || {
             let chunk = self.chunk(script)?;
             let (config, meta) = self.arguments(used)?;
-            session.call(&mut ex, phase, &chunk, &[Arg::Handle(&config), Arg::Handle(&meta)])
+            self.timed_init(|| session.call(&mut ex, phase, &chunk, &[Arg::Handle(&config), Arg::Handle(&meta)]))
         };
         if let Err(mut error) = run() {
             phases::report_init(&ex, &used.plugin, phase, &error);

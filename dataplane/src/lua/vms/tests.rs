@@ -234,3 +234,27 @@ fn an_idle_vm_ends_unless_it_has_timers_or_init_code_and_shared_dicts_outlive_it
         assert_eq!((bed.made(), bed.alive()), (4, 3));
     });
 }
+
+#[test]
+fn a_change_of_scripts_is_no_new_burst_of_worker_time() {
+    run(async {
+        let bed = Bed::new();
+        bed.commit(1, vec![spec("shop")]);
+        bed.get("shop").bucket.spend(Duration::from_secs(1));
+        bed.commit(2, vec![spec("shop")]);
+        let vm = bed.get("shop");
+        assert!(is_of(&vm, 2));
+        assert!(vm.bucket.debt(Instant::now()).is_some(), "what was used of the share stays used");
+    });
+}
+
+#[test]
+fn init_code_uses_its_namespace_s_share() {
+    run(async {
+        let bed = Bed::new();
+        let spins = "local started = ngx.now() repeat until ngx.now() - started > 0.25";
+        bed.commit(1, vec![spec_with_init("shop", spins)]);
+        let owed = bed.get("shop").bucket.debt(Instant::now()).expect("a debt: a burst is 100 ms");
+        assert!(owed <= Duration::from_millis(500), "of which requests wait for half a second at most: {owed:?}");
+    });
+}
