@@ -1,6 +1,7 @@
 //! Lua on the request path: the VMs of a worker, the phases of a request, and the `ngx.*` API.
 //!
 //! - [`vms`]: a worker's VMs: made, replaced, retired
+//! - [`waits`]: code that cannot run yet, for its plugin's status
 //! - [`phases`]: runs the scripts of a phase, in order, with OpenResty's semantics
 //! - [`host`]: what scripts can ask of us: `lua_vm::Host` for [`crate::exchange::Exchange`], one file per `ngx.*` area
 //! - [`vars`]: what `ngx.var` reads and writes
@@ -27,6 +28,7 @@ pub mod shdict;
 pub mod timers;
 pub mod vars;
 pub mod vms;
+pub mod waits;
 
 /// What a suspended script waits for. The host method that starts it sets [`LuaState::op`]; the script yields; the
 /// phase's driver awaits it and resumes the script with its results.

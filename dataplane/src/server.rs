@@ -76,10 +76,13 @@ impl State {
         None
     }
 
-    /// Keys that keep an earlier value, and the last failure of every plugin, one a line.
+    /// Keys that keep an earlier value or whose code cannot run yet, and the last failure of every plugin, one a line.
     pub fn problems(&self) -> String {
         let mut out = String::new();
         for p in self.problems.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            out.push_str(&format!("{}: {}\n", p.key, p.message));
+        }
+        for p in self.shared.waits.problems() {
             out.push_str(&format!("{}: {}\n", p.key, p.message));
         }
         for (plugin, failure) in self.shared.failures.all() {
@@ -205,6 +208,11 @@ impl Tables {
     /// Every key that does not have what was applied last, with the reason.
     pub fn problems(&self) -> Vec<KeyProblem> {
         self.state.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Plugins whose code is in the table and cannot run yet, with the reason.
+    pub fn waits(&self) -> Vec<KeyProblem> {
+        self.state.shared.waits.problems()
     }
 
     /// The last failure of each plugin's scripts.

@@ -68,6 +68,10 @@ pub struct ScopeSpec {
     pub scope: Scope,
     /// Identifies the content: scripts, modules, dicts, limits.
     pub hash: Hash,
+    /// Identifies what of it is in a VM before any request: all but the scripts that requests run.
+    pub base: Hash,
+    /// The plugins that run in it.
+    pub plugins: BTreeMap<PluginKey, Arc<CompiledPlugin>>,
     /// Module name to source.
     pub modules: BTreeMap<String, Arc<str>>,
     /// Dict name to bytes.
@@ -80,6 +84,32 @@ pub struct ScopeSpec {
     pub regex_cache_entries: usize,
     /// `init` and `initWorker` scripts in plugin order.
     pub init: Vec<(value::Phase, Arc<PluginUse>, Arc<Script>)>,
+}
+
+impl ScopeSpec {
+    /// This version's script of a plugin for the phase of another version's script.
+    pub fn version_of(&self, plugin: &PluginKey, script: &Script) -> Option<&Arc<Script>> {
+        self.plugins.get(plugin)?.scripts.values().find(|own| own.chunk_name == script.chunk_name)
+    }
+
+    /// The plugins whose code differs from another version's; all of them where only limits or dicts do.
+    pub fn changed_since(&self, other: &Self) -> Vec<PluginKey> {
+        let code = |plugin: &Arc<CompiledPlugin>| (plugin.spec.phases.clone(), plugin.spec.modules.clone());
+        let differs = |key: &PluginKey| self.plugins.get(key).map(code) != other.plugins.get(key).map(code);
+        let changed: Vec<_> = self.plugins.keys().filter(|key| differs(key)).cloned().collect();
+        if changed.is_empty() { self.plugins.keys().cloned().collect() } else { changed }
+    }
+}
+
+/// A plugin whose every script compiles.
+#[derive(Debug)]
+pub struct CompiledPlugin {
+    /// As it was pushed.
+    pub spec: value::Plugin,
+    /// Its scripts.
+    pub scripts: BTreeMap<value::Phase, Arc<Script>>,
+    /// Its modules' sources by name.
+    pub modules: BTreeMap<String, Arc<str>>,
 }
 
 /// A route as requests use it.

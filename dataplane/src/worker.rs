@@ -15,6 +15,7 @@ use crate::exchange::pool::Exchanges;
 use crate::lua::failures::Failures;
 use crate::lua::shdict::Dicts;
 use crate::lua::vms::Vms;
+use crate::lua::waits::Waits;
 use crate::metrics::Metrics;
 use crate::table::Snapshot;
 use crate::upstream::Pools;
@@ -29,6 +30,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The last failure of each plugin.
     pub failures: Failures,
+    /// Code that cannot run yet.
+    pub waits: Waits,
     /// What all VMs may hold together.
     pub lua_budget: Arc<Budget>,
     /// How many workers there are.
@@ -48,6 +51,7 @@ impl Shared {
             dicts: Dicts::default(),
             metrics: Metrics::default(),
             failures: Failures::default(),
+            waits: Waits::default(),
             lua_budget: Budget::new(usize::MAX),
             stage: tokio::sync::watch::Sender::new(Stage::Serving),
             commits: tokio::sync::watch::Sender::new(0),

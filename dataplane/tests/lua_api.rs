@@ -8,6 +8,7 @@ mod lua_api {
     pub(crate) mod logs;
     pub(crate) mod table;
     pub(crate) mod upstream;
+    pub(crate) mod waits;
 }
 
 use std::io::{Read, Write};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use dataplane::server::{Options, Server};
 use lua_api::block::Block;
-use lua_api::{client, logs, table, upstream};
+use lua_api::{client, logs, table, upstream, waits};
 
 /// One server at a time: what is logged belongs to the block that runs.
 static ONE: Mutex<()> = Mutex::new(());
@@ -129,6 +130,12 @@ fn a_request_that_is_under_way_keeps_no_table() {
     assert_eq!(next(&mut client), b'?', "the tunnel is still there");
     drop(client);
     server.shutdown(Duration::ZERO, Duration::from_secs(5));
+}
+
+#[test]
+fn long_requests_hold_replaced_vms() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    waits::long_requests_hold_replaced_vms(server(), upstream::start());
 }
 
 macro_rules! files {

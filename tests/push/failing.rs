@@ -88,3 +88,21 @@ fn a_scripts_failure_is_told_with_its_place_and_forgotten_with_the_script() {
     plane.serves(HOST, 402);
     controller.wait_for("no failure", |p| failure(p).is_none());
 }
+
+#[test]
+fn code_that_waits_for_long_requests_is_reported_while_it_does() {
+    let controller = Controller::start();
+    controller.publisher.lead(1);
+    let counter = controller.commit(all(scripted(HOST, "ngx.exit(402)")));
+    let plane = DataPlane::start(&[&controller]);
+    plane.serves(HOST, 402);
+    let failed =
+        |p: &controller::publish::Planes| p.planes.values().next()?.failed.get(&Key::Plugin(plugin())).cloned();
+    let waits = &plane.state().shared.waits;
+    // What a worker says when four replaced VMs of the namespace are in use.
+    let scope = dataplane::table::Scope::Namespace("shop".into());
+    waits.set(0, &scope, vec![plugin()]);
+    controller.wait_for("the report", |p| failed(p).is_some_and(|why| why.contains("waits for long requests")));
+    waits.set(0, &scope, Vec::new());
+    controller.wait_for("no report", |p| p.having(counter) == (1, 1) && failed(p).is_none());
+}

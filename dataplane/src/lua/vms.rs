@@ -77,7 +77,7 @@ pub fn prepare(ex: &mut Exchange, step: &Step) -> Result<Prepared, ScriptError> 
     if !vm.failed.borrow().is_empty() {
         vm.check_init(&ex.worker, &step.used)?;
     }
-    let chunk = vm.chunk(&step.script)?;
+    let chunk = vm.chunk_of(&ex.worker, step)?;
     let (config, meta) = vm.arguments(&step.used)?;
     // The plugin's own, else the VM's: the session may have run another plugin before.
     let cpu = step.used.cpu_per_resume_ms.unwrap_or(vm.spec.limits.cpu_per_resume_ms);
@@ -110,7 +110,7 @@ impl Vms {
         // The commit has not come to the housekeeping yet: a new script must not run beside old modules.
         let spec = worker.snapshot(|s| s.scopes.get(scope).cloned());
         let spec = spec.ok_or_else(|| ScriptError::runtime(format!("no VM for {scope:?}: its plugins are gone")))?;
-        match self.compare(&spec, version) {
+        match self.compare(worker, &spec, version) {
             Some(vm) => Ok(vm),
             None => self.make(worker, &spec),
         }
@@ -145,12 +145,12 @@ impl Vms {
     /// VMs whose content a commit changed are retired, those with `init` code are made. Others come with the first
     /// request that needs one, so that many commits cost one VM. True: something is left to do later.
     async fn follow(&self, worker: &Rc<Worker>, snapshot: &Snapshot, now: Instant) -> bool {
-        let mut is_left = self.retire_gone(snapshot);
+        let mut is_left = self.retire_gone(worker, snapshot);
         for (scope, spec) in &snapshot.scopes {
             if spec.init.is_empty() && !self.places.borrow().contains_key(scope) {
                 continue;
             }
-            match self.compare(spec, snapshot.version) {
+            match self.compare(worker, spec, snapshot.version) {
                 Some(vm) => {
                     vm.forget_dead();
                     is_left |= self.is_place(scope, Place::waits);
@@ -173,11 +173,14 @@ impl Vms {
 
     /// Retires the VMs of scopes that have no plugins any more, and forgets their places once nothing of them runs.
     /// True: something does.
-    fn retire_gone(&self, snapshot: &Snapshot) -> bool {
+    fn retire_gone(&self, worker: &Worker, snapshot: &Snapshot) -> bool {
         let is_gone = |scope: &Scope| !snapshot.scopes.contains_key(scope);
         let mut places = self.places.borrow_mut();
-        let retired: Vec<_> =
-            places.iter_mut().filter(|(scope, _)| is_gone(scope)).filter_map(|(_, place)| place.retire()).collect();
+        let mut retired = Vec::new();
+        for (scope, place) in places.iter_mut().filter(|(scope, _)| is_gone(scope)) {
+            retired.extend(place.retire());
+            worker.shared.waits.set(worker.id, scope, Vec::new());
+        }
         drop(places);
         drop(retired);
         let mut places = self.places.borrow_mut();
@@ -190,11 +193,15 @@ impl Vms {
     }
 
     /// The VM for requests of this version, if there is one.
-    fn compare(&self, spec: &ScopeSpec, version: u64) -> Option<Rc<ScopeVm>> {
+    fn compare(&self, worker: &Worker, spec: &ScopeSpec, version: u64) -> Option<Rc<ScopeVm>> {
         let mut places = self.places.borrow_mut();
         let place = places.entry(spec.scope.clone()).or_default();
+        let waited = place.waits();
         let retired = place.compare(spec, version);
         let current = place.current().cloned();
+        if waited || place.waits() {
+            worker.shared.waits.set(worker.id, &spec.scope, place.waiting(spec));
+        }
         drop(places);
         // Here, since it ends a Lua state when nobody else uses it.
         drop(retired);

@@ -29,6 +29,8 @@ pub(super) struct Hub {
     is_from_disk: bool,
     /// Failures of scripts that were told last.
     lua: Vec<LuaFailure>,
+    /// Code that could not run yet then.
+    waits: Vec<KeyProblem>,
     /// What is held is to be written.
     write_at: Option<Instant>,
     writing: Option<JoinHandle<()>>,
@@ -51,6 +53,7 @@ impl Hub {
             held: Held::default(),
             is_from_disk: false,
             lua: Vec::new(),
+            waits: Vec::new(),
             write_at: None,
             writing: None,
         }
@@ -135,7 +138,7 @@ impl Hub {
         self.metrics.from_disk.set(0);
         self.tell_state();
         self.write_at.get_or_insert(Instant::now() + self.times.write);
-        self.lua = self.lua_failures();
+        (self.lua, self.waits) = (self.lua_failures(), self.tables.waits());
         self.command(id, Command::Applied(self.applied()));
     }
 
@@ -185,13 +188,13 @@ impl Hub {
         self.metrics.keys.set(i64::try_from(self.held.table.len()).unwrap_or(i64::MAX));
     }
 
-    /// Scripts fail between commits.
+    /// Scripts fail between commits, and VMs are replaced after them.
     fn look(&mut self) {
-        let now = self.lua_failures();
-        if now != self.lua
+        let now = (self.lua_failures(), self.tables.waits());
+        if (&now.0, &now.1) != (&self.lua, &self.waits)
             && let (Some(id), Some(_)) = (self.claims.followed(), self.held.applied)
         {
-            self.lua = now;
+            (self.lua, self.waits) = now;
             self.command(id, Command::Applied(self.applied()));
         }
     }
@@ -204,7 +207,8 @@ impl Hub {
 
     fn applied(&self) -> Applied {
         let unreadable = self.held.unreadable.iter().map(|(k, m)| KeyProblem { key: k.clone(), message: m.clone() });
-        let failed: Vec<KeyProblem> = self.tables.problems().into_iter().chain(unreadable).collect();
+        let failed: Vec<KeyProblem> =
+            self.tables.problems().into_iter().chain(unreadable).chain(self.waits.iter().cloned()).collect();
         let (term, counter) = self.held.applied.unwrap_or_default();
         let shorten = |p: KeyProblem| Known::Yes(KeyProblem { message: wire::shorten(p.message), ..p });
         Applied {

@@ -78,6 +78,12 @@ fn add(block: &Block, number: usize, put: &mut impl FnMut(Key, Value)) -> ChainK
             phases.insert(phase, hash);
         }
     }
+    let mut modules = BTreeMap::new();
+    if let Some(source) = block.get("module") {
+        let hash = Hash::of_bytes(source.as_bytes());
+        put(Key::Script(hash), Value::Script(source.into()));
+        modules.insert("m".to_owned(), hash);
+    }
     let json = |section: &str| block.get(section).map(|text| serde_json::from_str(text).expect("JSON"));
     let variables =
         json("variables").map_or_else(BTreeMap::new, |v| serde_json::from_value(v).expect("a map of strings"));
@@ -87,7 +93,7 @@ fn add(block: &Block, number: usize, put: &mut impl FnMut(Key, Value)) -> ChainK
         Value::Plugin(Plugin {
             priority: 0,
             phases,
-            modules: BTreeMap::new(),
+            modules,
             shared_dicts: ["dogs", "cats"].map(|name| (name.to_owned(), 1 << 20)).into(),
             variables,
             cpu_per_resume_ms: None,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use lua_vm::ScriptError;
 use routing::Hash;
+use routing::key::PluginKey;
 
 use super::{Bucket, ScopeVm};
 use crate::table::ScopeSpec;
@@ -63,7 +64,7 @@ impl Place {
     /// Holds the VM against a version of the table. One that is not as it should be is retired, and returned for the
     /// caller to drop, or waits for that.
     pub(super) fn compare(&mut self, spec: &ScopeSpec, version: u64) -> Option<Rc<ScopeVm>> {
-        self.seen = version;
+        let is_new = std::mem::replace(&mut self.seen, version) != version;
         let is_old = self.current.as_ref().is_some_and(|vm| vm.spec.hash != spec.hash);
         let waited = self.waits;
         self.waits = is_old && self.is_in_use() && self.retired() >= RETIRED_MAX;
@@ -75,7 +76,18 @@ impl Place {
             (true, false) => tracing::info!(target: "lua", ?scope, "replacing the VM does not wait any more"),
             _ => {}
         }
+        if is_new && let Some(vm) = self.current.as_ref().filter(|_| self.waits) {
+            vm.forget_versions();
+        }
         if is_old && !self.waits { self.retire() } else { None }
+    }
+
+    /// The plugins whose code in this version waits. Scripts alone do not: they run in the VM that there is.
+    pub(super) fn waiting(&self, spec: &ScopeSpec) -> Vec<PluginKey> {
+        match &self.current {
+            Some(vm) if self.waits && vm.spec.base != spec.base => spec.changed_since(&vm.spec),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether replacing the VM waits for an earlier one's end.

@@ -14,9 +14,9 @@ use super::place::FAILED_FOR;
 use super::{Bucket, RequestVm};
 use crate::clock::FastHash;
 use crate::exchange::Exchange;
-use crate::lua::{phases, timers};
+use crate::lua::{phases, timers, waits};
 use crate::metrics::CountedVm;
-use crate::table::{PluginUse, Scope, ScopeSpec, Script};
+use crate::table::{PluginUse, Scope, ScopeSpec, Script, Step};
 use crate::worker::Worker;
 
 /// One VM with what was loaded into it.
@@ -131,7 +131,7 @@ impl ScopeVm {
         ex.lua.sessions.push(RequestVm::new(self.clone(), session.clone()));
         (ex.lua.phase, ex.lua.running) = (Some(phase), Some(used.clone()));
         let mut run = || {
-            let chunk = self.chunk(script)?;
+            let chunk = self.load(script.id, script)?;
             let (config, meta) = self.arguments(used)?;
             self.timed_init(|| session.call(&mut ex, phase, &chunk, &[Arg::Handle(&config), Arg::Handle(&meta)]))
         };
@@ -160,12 +160,43 @@ impl ScopeVm {
         self.failed.borrow().get(&used.plugin).map_or(Ok(()), |(_, error)| Err(error.clone()))
     }
 
-    pub(super) fn chunk(&self, script: &Arc<Script>) -> Result<Chunk<Exchange>, ScriptError> {
-        if let Some(chunk) = self.chunks.borrow().get(&script.id) {
+    /// What a step runs here.
+    pub(super) fn chunk_of(&self, worker: &Worker, step: &Step) -> Result<Chunk<Exchange>, ScriptError> {
+        if let Some(chunk) = self.chunks.borrow().get(&step.script.id) {
             return Ok(chunk.clone());
         }
+        let script = self.version_of(worker, step)?;
+        self.load(step.script.id, &script)
+    }
+
+    /// The script that runs here for a step: its own, unless the VM's modules and `init` code may be of another version
+    /// than it. Then it is the VM's version: old code or new code, never one beside the other.
+    fn version_of(&self, worker: &Worker, step: &Step) -> Result<Arc<Script>, ScriptError> {
+        let (plugin, script) = (&step.used.plugin, &step.script);
+        let own = self.spec.version_of(plugin, script);
+        if let Some(own) = own.filter(|own| own.hash == script.hash) {
+            return Ok(own.clone());
+        }
+        let newest = worker.snapshot(|s| s.scopes.get(&self.spec.scope).cloned());
+        // Replacing it waits. Requests of the newest table come here.
+        let waits = newest.filter(|newest| newest.hash != self.spec.hash && !self.retired.get());
+        match (waits, own) {
+            (Some(newest), _) if newest.base == self.spec.base => Ok(script.clone()),
+            (_, Some(own)) => Ok(own.clone()),
+            (Some(_), None) => Err(ScriptError::runtime(format!("{plugin}: {}", waits::WAITS))),
+            (None, None) => Ok(script.clone()),
+        }
+    }
+
+    /// Which script runs for a step is looked at again.
+    pub(super) fn forget_versions(&self) {
+        self.chunks.borrow_mut().clear();
+    }
+
+    /// The chunk of a script, by a number that the script is known by.
+    fn load(&self, id: u64, script: &Script) -> Result<Chunk<Exchange>, ScriptError> {
         let chunk = self.vm.load(script.chunk_name, &script.source)?;
-        self.chunks.borrow_mut().insert(script.id, chunk.clone());
+        self.chunks.borrow_mut().insert(id, chunk.clone());
         Ok(chunk)
     }
 

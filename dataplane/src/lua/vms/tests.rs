@@ -19,6 +19,8 @@ pub(in crate::lua) fn spec(namespace: &str) -> ScopeSpec {
     ScopeSpec {
         scope: Scope::Namespace(namespace.into()),
         hash: Hash::of_bytes(b""),
+        base: Hash::of_bytes(b""),
+        plugins: Default::default(),
         modules: Default::default(),
         dicts: Default::default(),
         // Builds under test are slow and share their machine: no budget of time may decide.

@@ -7,8 +7,8 @@ use routing::key::{ChainKey, PluginKey};
 use routing::value::{FailurePolicy, Phase, Use};
 use routing::{Key, Value};
 
-use super::super::{Meta, Plan, PluginUse, ServerRewrite, Step, unique};
-use super::plugin::{CompiledPlugin, Plugins};
+use super::super::{CompiledPlugin, Meta, Plan, PluginUse, ServerRewrite, Step, unique};
+use super::plugin::Plugins;
 use super::scope_of;
 
 /// A plugin's use on a route, at the level where it runs.

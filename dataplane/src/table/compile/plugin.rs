@@ -9,15 +9,8 @@ use routing::key::{BindingKey, PluginKey};
 use routing::value::{self, Phase};
 use routing::{Hash, Key, KeyProblem, Value};
 
-use super::super::{Config, Script, unique};
+use super::super::{CompiledPlugin, Config, Script, unique};
 use crate::exchange::Exchange;
-
-/// A plugin whose every script compiles.
-pub(super) struct CompiledPlugin {
-    pub(super) spec: value::Plugin,
-    pub(super) scripts: BTreeMap<Phase, Arc<Script>>,
-    pub(super) modules: BTreeMap<String, Arc<str>>,
-}
 
 /// Every plugin and config that is in effect.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use routing::value::{Phase, Settings};
+use routing::value::{LuaLimits, Phase, Settings};
 use routing::{Hash, Key, Value};
 
 use super::super::{Config, Meta, PluginUse, Scope, ScopeSpec, unique};
@@ -20,7 +20,8 @@ pub(super) fn compile(
     let mut modules = BTreeMap::new();
     let mut dicts: BTreeMap<String, u64> = BTreeMap::new();
     let mut init = Vec::new();
-    let mut content = Vec::new();
+    let (mut content, mut module_hashes, mut init_hashes) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut all = BTreeMap::new();
     let meta = Arc::new(Meta { ingress: None, route: None, service: String::new() });
     let empty = Arc::new(Config { id: unique(), value: serde_json::json!({}), binding: String::new() });
     let mut members: Vec<_> = plugins.iter().filter(|(key, _)| scope_of(key) == *scope).collect();
@@ -30,7 +31,9 @@ pub(super) fn compile(
     // `init` code runs in plugin order.
     members.sort_by_key(|(key, p)| (std::cmp::Reverse(p.spec.priority), (*key).clone()));
     for (key, plugin) in members {
+        all.insert(key.clone(), plugin.clone());
         modules.extend(plugin.modules.clone());
+        module_hashes.extend(plugin.spec.modules.clone());
         for (name, bytes) in &plugin.spec.shared_dicts {
             let size = dicts.entry(name.clone()).or_default();
             *size = (*size).max(*bytes);
@@ -47,20 +50,35 @@ pub(super) fn compile(
                     failure_policy: plugin.spec.failure_policy,
                     cpu_per_resume_ms: plugin.spec.cpu_per_resume_ms,
                 };
+                init_hashes.push((key.to_string(), phase, script.hash));
                 init.push((phase, Arc::new(used), script.clone()));
             }
         }
     }
-    let limits = match scope {
+    let limits = limits(scope, raw, settings);
+    let regex_match_limit = settings.lua.regex_match_limit;
+    let regex_cache_entries = settings.lua.regex_cache_max_entries as usize;
+    let rest = (&dicts, &limits, regex_match_limit, regex_cache_entries);
+    Some(ScopeSpec {
+        scope: scope.clone(),
+        hash: Hash::of(&(&content, &rest)),
+        base: Hash::of(&(&module_hashes, &init_hashes, &rest)),
+        plugins: all,
+        modules,
+        dicts,
+        limits,
+        regex_match_limit,
+        regex_cache_entries,
+        init,
+    })
+}
+
+fn limits(scope: &Scope, raw: &BTreeMap<Key, Arc<Value>>, settings: &Settings) -> LuaLimits {
+    match scope {
         Scope::Operator => settings.lua.operator.clone(),
         Scope::Namespace(name) => match raw.get(&Key::Namespace(name.to_string())).map(Arc::as_ref) {
             Some(Value::Namespace(ns)) => ns.limits.clone(),
-            _ => Default::default(),
+            _ => LuaLimits::default(),
         },
-    };
-    let regex_match_limit = settings.lua.regex_match_limit;
-    let regex_cache_entries = settings.lua.regex_cache_max_entries as usize;
-    let hash = Hash::of(&(&content, &dicts, &limits, regex_match_limit, regex_cache_entries));
-    let scope = scope.clone();
-    Some(ScopeSpec { scope, hash, modules, dicts, limits, regex_match_limit, regex_cache_entries, init })
+    }
 }
