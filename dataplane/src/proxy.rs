@@ -121,6 +121,7 @@ async fn attempt(
         return Box::pin(respond::tunnel(ex, client, up, head, timeouts.read)).await;
     }
     let plain = respond::start(ex, head)?;
+    crate::lua::vms::release(ex);
     let result = transfer.finish(ex, client, &mut up, plain).await;
     let took = (crate::clock::tick() - started).as_secs_f64();
     this_try(ex).response_time = Some(took);

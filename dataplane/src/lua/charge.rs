@@ -63,6 +63,13 @@ impl Charge {
         vm.is_none_or(|vm| other.set(&vm, bytes))
     }
 
+    /// Keeps no VM for nothing.
+    pub fn forget_empty(&mut self) {
+        if self.bytes == 0 {
+            self.vm = None;
+        }
+    }
+
     /// Gives all back.
     pub fn clear(&mut self) {
         self.shrink(0);

@@ -85,6 +85,20 @@ pub fn prepare(ex: &mut Exchange, step: &Step) -> Result<Prepared, ScriptError> 
     Ok(Prepared { vm: vm.clone(), session: session.clone(), chunk, config, meta, at })
 }
 
+/// The response's head is sent: gives back the VMs that no body filter and no log script of the request needs any more.
+/// A tunnel of a week would keep a replaced VM alive, and after a few of them the next change would wait for the first.
+pub fn release(ex: &mut Exchange) {
+    let Exchange { route: Some(route), lua, .. } = ex else { return };
+    if lua.sessions.is_empty() {
+        return;
+    }
+    let rest = || route.plan.body_filter.iter().chain(&route.plan.log);
+    lua.sessions.retain(|session| rest().any(|step| step.used.scope == session.vm.spec.scope));
+    for charge in [&mut lua.output, &mut lua.body, &mut lua.arg_charge] {
+        charge.forget_empty();
+    }
+}
+
 impl RequestVm {
     /// A request's first use of a VM.
     pub fn new(vm: Rc<ScopeVm>, session: Session<Exchange>) -> Self {

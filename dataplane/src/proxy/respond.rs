@@ -130,6 +130,7 @@ pub(super) async fn tunnel(
         out.keep_alive = false;
     }
     Client::H1(client).flush(ex).await?;
+    crate::lua::vms::release(ex);
     ex.resp.body_bytes = h1::tunnel(client, &mut up.io, &mut up.buf, idle).await;
     ex.resp.ended = true;
     Ok(Ended::Tunnelled)
