@@ -287,8 +287,9 @@ impl Host for Exchange {
     fn worker_pid(&mut self) -> i32 {
         std::process::id().cast_signed()
     }
+    /// To the scripts of a replaced VM, its end is what the end of an nginx worker is.
     fn worker_exiting(&mut self) -> bool {
-        self.worker.is_draining()
+        self.worker.is_draining() || running_vm(self).is_some_and(|vm| vm.is_retired())
     }
     fn log_level(&mut self) -> i32 {
         log::enabled_level()

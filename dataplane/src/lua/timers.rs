@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use lua_vm::{Arg, Phase, ScriptError, Step, Value};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Op;
 use super::host;
@@ -21,12 +22,20 @@ use crate::worker::Worker;
 /// What a timer holds outside of the VM, charged to the VM: its task, and its share of the runtime's wheel.
 const TIMER_BYTES: usize = 1024;
 
+/// For so long a callback may go on in a replaced VM; then it ends where it waits, as at nginx's
+/// `worker_shutdown_timeout`. One that loops over `ngx.sleep` would keep the VM for ever.
+const RETIRED_FOR: Duration = Duration::from_secs(300);
+
 /// A VM's timers.
 #[derive(Default)]
 pub struct Timers {
     pending: Cell<u32>,
     running: Cell<u32>,
-    retired: Cell<bool>,
+    /// Since when the VM is replaced.
+    retired: Cell<Option<Instant>>,
+    /// Tests do not wait for as long.
+    #[cfg(test)]
+    pub(super) retired_for: Cell<Option<Duration>>,
     wake: Notify,
     next_id: Cell<i32>,
     free_ids: RefCell<Vec<i32>>,
@@ -45,8 +54,30 @@ impl Timers {
 
     /// The VM is replaced: what is pending fires now, with `premature`.
     pub fn retire(&self) {
-        self.retired.set(true);
+        self.retired.set(Some(Instant::now()));
         self.wake.notify_waiters();
+    }
+
+    fn are_retired(&self) -> bool {
+        self.retired.get().is_some()
+    }
+
+    /// Completes when no callback may go on.
+    async fn over(&self) {
+        let retired = self.wake.notified();
+        if !self.are_retired() {
+            retired.await;
+        }
+        let since = self.retired.get().unwrap_or_else(Instant::now);
+        tokio::time::sleep_until(since + self.retired_for()).await;
+    }
+
+    fn retired_for(&self) -> Duration {
+        #[cfg(test)]
+        if let Some(shorter) = self.retired_for.get() {
+            return shorter;
+        }
+        RETIRED_FOR
     }
 
     fn take_id(&self) -> i32 {
@@ -92,7 +123,7 @@ pub(super) fn add(ex: &Exchange, delay: f64, every: bool, place: &[u8]) -> Resul
     let vm = host::running_vm(ex).ok_or("no request")?;
     let timers = &vm.timers;
     // A callback of a retired VM that starts itself anew would keep the VM for ever.
-    if timers.retired.get() && (delay > 0.0 || ex.lua.phase == Some(Phase::Timer)) {
+    if timers.are_retired() && (delay > 0.0 || ex.lua.phase == Some(Phase::Timer)) {
         return Err("process exiting");
     }
     if timers.pending() >= ex.worker.snapshot(|s| s.settings.lua.max_pending_timers) {
@@ -126,7 +157,7 @@ impl Timer {
         loop {
             let premature = self.wait().await;
             timers.pending.set(timers.pending().saturating_sub(1));
-            let again = self.every && !premature && !timers.retired.get();
+            let again = self.every && !premature && !timers.are_retired();
             if again {
                 // The next run is due one delay from now, however long this one takes: runs may overlap.
                 timers.pending.set(timers.pending() + 1);
@@ -149,7 +180,7 @@ impl Timer {
             tokio::task::yield_now().await;
             return false;
         }
-        if timers.retired.get() {
+        if timers.are_retired() {
             return true;
         }
         tokio::select! {
@@ -210,11 +241,22 @@ impl Timer {
                 Step::Error(error) => return Err(error),
                 Step::Yield if ex.lua.exit.is_some() => return Ok(()),
                 Step::Yield => match ex.lua.op.take() {
-                    Some(Op::Sleep(duration)) => tokio::time::sleep(duration).await,
+                    Some(Op::Sleep(duration)) => self.wait_for(tokio::time::sleep(duration)).await?,
                     // Nothing else waits in a timer; a yield at the top lets others run.
-                    _ => tokio::task::yield_now().await,
+                    _ => self.wait_for(tokio::task::yield_now()).await?,
                 },
             }
+        }
+    }
+
+    /// Until it is done; an error when the VM was replaced long ago.
+    async fn wait_for(&self, what: impl Future<Output = ()>) -> Result<(), ScriptError> {
+        tokio::select! {
+            biased;
+            () = self.vm.timers.over() => {
+                Err(ScriptError::runtime(format!("it still ran {} s after its VM was replaced", RETIRED_FOR.as_secs())))
+            }
+            () = what => Ok(()),
         }
     }
 

@@ -91,6 +91,11 @@ impl ScopeVm {
         self.timers.retire();
     }
 
+    /// Whether it is on its way out.
+    pub fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
     /// A request takes it.
     pub(super) fn note_use(&self) {
         self.used.set(true);

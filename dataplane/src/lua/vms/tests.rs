@@ -260,3 +260,32 @@ fn init_code_uses_its_namespace_s_share() {
         assert!(owed <= Duration::from_millis(500), "of which requests wait for half a second at most: {owed:?}");
     });
 }
+
+/// Waits for what other tasks of the thread bring about.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn a_replaced_vm_ends_though_timers_loop_in_it() {
+    run(async {
+        let bed = Bed::new();
+        bed.commit(1, vec![spec("shop")]);
+        for ends_when in ["ngx.worker.exiting()", "false", "false"] {
+            bed.script("shop", &format!("ngx.timer.at(0, function() repeat ngx.sleep(0.001) until {ends_when} end)"));
+        }
+        bed.script("shop", "ngx.timer.at(0, function() while true do coroutine.yield() end end)");
+        let vm = bed.get("shop");
+        until("they run", || vm.timers.running() == 4).await;
+        bed.commit(2, vec![spec("shop")]);
+        bed.look_after().await;
+        until("the one that asks whether its worker exits ends", || vm.timers.running() == 3).await;
+        vm.timers.retired_for.set(Some(Duration::ZERO));
+        drop(vm);
+        until("the others are ended", || bed.alive() == 0).await;
+    });
+}
