@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use e2e::manifests::{ingress, plugin, service};
+use e2e::manifests::{config, ingress, plugin, service};
 use e2e::{Client, Manifests, Moongate, Upstream, until};
 
 const HOST: &str = "shop.example.com";
@@ -49,7 +49,9 @@ impl World {
     fn new(first: &str) -> Self {
         let upstream = upstream();
         let shop = ingress("shop", HOST, "/", "backend", &[("moongate.dev/plugins", "versions")]);
-        let manifests = Manifests::of(&[service("backend", &[upstream.port]), shop]);
+        // Builds under test are slow and share their machine: no budget of time may decide.
+        let limits = config("lua: {namespaceLimits: {cpuPerResume: 1s, cpuPerRequest: 10s}}");
+        let manifests = Manifests::of(&[service("backend", &[upstream.port]), shop, limits]);
         manifests.write("plugin.yaml", first);
         let moongate = Moongate::start(&manifests);
         Self { manifests, moongate, _upstream: upstream }
@@ -177,4 +179,28 @@ fn vms_are_replaced_under_load_with_timers_and_a_tunnel() {
     let count = |name: &str| last.header(name).parse::<usize>().expect("a number");
     assert_eq!(count("x-wrong"), 0, "a timer's code and its modules are of one version");
     assert!(count("x-ran") > 0 && count("x-early") >= CHANGES, "each replaced VM's timer fires early: {last:?}");
+}
+
+#[test]
+fn a_leak_does_not_fail_a_namespace_for_ever() {
+    // Each worker's first request fills its VM; what comes next needs more than is left.
+    let access = "local leaks, id = ngx.shared.leaks, ngx.worker.id()
+        if leaks:add(id, true) then
+          held = {}
+          while true do held[#held + 1] = ('x'):rep(1e5) .. #held end
+        end
+        assert(#('x'):rep(4e6) == 4e6)";
+    let world = World::new(&plugin("versions", &[("access", access)], "sharedDicts: {leaks: 1Mi}"));
+    assert_eq!(world.moongate.get(HOST, "/").status, 500);
+    until("fresh VMs in both workers", || {
+        let failed = (0..20).filter(|_| world.moongate.get(HOST, "/").status != 200).count();
+        match (failed, world.moongate.metric("moongate_lua_vms_full_total")) {
+            (0, Some(WORKERS)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    let problems = world.moongate.admin("/problems").text();
+    assert!(problems.contains("the VM was full"), "{problems}");
+    world.moongate.await_log("Requests get a fresh one now");
+    world.settles();
 }

@@ -153,7 +153,7 @@ impl Account {
     }
 
     /// Room for what a run needs until its garbage is collected.
-    fn slack(&self) -> usize {
+    pub(crate) fn slack(&self) -> usize {
         (self.hard.get() / 16).max(BATCH)
     }
 

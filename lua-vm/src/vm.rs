@@ -361,6 +361,18 @@ impl<H: Host> Vm<H> {
         self.core().account.collected();
     }
 
+    /// Whether code of this VM is on the C stack.
+    pub fn is_running(&self) -> bool {
+        self.core().depth.get() > 0
+    }
+
+    /// Whether less than a sixteenth of what the VM may hold is left once all garbage is collected. No code of it runs.
+    pub fn is_full(&self) -> bool {
+        self.collect();
+        let account = &self.core().account;
+        account.room() < account.slack()
+    }
+
     pub(crate) fn core(&self) -> &Core {
         self.0.core()
     }

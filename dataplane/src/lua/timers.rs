@@ -210,6 +210,7 @@ impl Timer {
             host::error(&ex, &format!("lua entry thread aborted: runtime error: {error}"));
             if let Some(used) = &self.used {
                 ex.worker.shared.failures.note(&used.plugin, Phase::Timer.name(), &error);
+                ex.worker.vms.note_failure(&self.worker, &self.vm, &used.plugin, &error, crate::clock::now());
             }
         }
         timers.running.set(timers.running().saturating_sub(1));

@@ -14,6 +14,7 @@ use crate::table::{Scope, ScopeSpec, Snapshot, Step};
 use crate::worker::Worker;
 
 mod fair;
+mod full;
 mod place;
 mod scope_vm;
 

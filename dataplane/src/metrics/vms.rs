@@ -9,12 +9,19 @@ use prometheus_client::registry::Registry;
 pub struct VmMetrics {
     made: Counter,
     alive: Gauge,
+    full: Counter,
 }
 
 impl VmMetrics {
     pub(super) fn register(&self, r: &mut Registry) {
         r.register("lua_vms", "Lua VMs, with the replaced ones that still serve requests", self.alive.clone());
         r.register("lua_vms_made", "Lua VMs made", self.made.clone());
+        r.register("lua_vms_full", "Lua VMs replaced since they were full of live data", self.full.clone());
+    }
+
+    /// A full VM is replaced.
+    pub fn full(&self) {
+        self.full.inc();
     }
 
     /// How many were made.

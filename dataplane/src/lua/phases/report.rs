@@ -16,6 +16,9 @@ pub(super) fn failed(ex: &Exchange, step: &Step, phase: Phase, error: &ScriptErr
         _ => format!("lua entry thread aborted: runtime error: {error}"),
     };
     tell(ex, &step.used.plugin, phase, error, &what);
+    if let Some(session) = ex.lua.sessions.iter().find(|s| s.vm.spec.scope == step.used.scope) {
+        ex.worker.vms.note_failure(&ex.worker, &session.vm, &step.used.plugin, error, crate::clock::now());
+    }
 }
 
 /// Logs and counts how a plugin's `init` or `initWorker` failed.

@@ -7,6 +7,7 @@ use lua_vm::ScriptError;
 use routing::Hash;
 use routing::key::PluginKey;
 
+use super::full::Fullness;
 use super::{Bucket, ScopeVm};
 use crate::table::ScopeSpec;
 
@@ -48,6 +49,7 @@ pub(super) struct Place {
     /// Nobody has used `current` since.
     idle: Option<Instant>,
     failed: Option<Failed>,
+    pub(super) fullness: Fullness,
 }
 
 impl Place {
@@ -67,7 +69,7 @@ impl Place {
         let is_new = std::mem::replace(&mut self.seen, version) != version;
         let is_old = self.current.as_ref().is_some_and(|vm| vm.spec.hash != spec.hash);
         let waited = self.waits;
-        self.waits = is_old && self.is_in_use() && self.retired() >= RETIRED_MAX;
+        self.waits = is_old && !self.has_room();
         let scope = &spec.scope;
         match (waited, self.waits) {
             (false, true) => {
@@ -108,6 +110,11 @@ impl Place {
     /// Retired VMs that are still in use.
     pub(super) fn retired(&self) -> usize {
         self.retired.iter().filter(|vm| vm.strong_count() > 0).count()
+    }
+
+    /// Whether the VM may be retired. One that nobody uses ends at once.
+    pub(super) fn has_room(&self) -> bool {
+        !self.is_in_use() || self.retired() < RETIRED_MAX
     }
 
     /// Takes away a VM that has been idle for long, and lost nothing but what the next request makes anew. Looked at

@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lua_vm::{Arg, Phase as LuaPhase};
+use lua_vm::{Arg, ErrorKind, Phase as LuaPhase, ScriptError};
 use routing::Hash;
 use routing::ObjectName;
 use routing::key::{PluginKey, PluginKind};
@@ -87,13 +87,23 @@ impl Bed {
 
     /// Runs a script in a request of its own, and returns the number that it does.
     fn script(&self, namespace: &str, source: &str) -> Option<i64> {
+        self.try_script(namespace, source).expect(source)
+    }
+
+    /// The same for a script that may fail.
+    fn try_script(&self, namespace: &str, source: &str) -> Result<Option<i64>, ScriptError> {
         let vm = self.get(namespace);
         let session = vm.vm.session();
         let mut ex = Exchange::fake(self.worker.clone());
         (ex.lua.phase, ex.lua.running) = (Some(LuaPhase::Log), Some(used(namespace)));
         ex.lua.sessions.push(RequestVm::new(vm.clone(), session.clone()));
         let chunk = vm.vm.load("=log", source).expect("it parses");
-        session.call(&mut ex, LuaPhase::Log, &chunk, &[Arg::Nil, Arg::Nil]).expect(source)
+        let result = session.call(&mut ex, LuaPhase::Log, &chunk, &[Arg::Nil, Arg::Nil]);
+        if let Err(error) = &result {
+            let plugin = &used(namespace).plugin;
+            self.worker.vms.note_failure(&self.worker, &vm, plugin, error, self.now);
+        }
+        result
     }
 
     fn made(&self) -> u64 {
@@ -287,5 +297,39 @@ fn a_replaced_vm_ends_though_timers_loop_in_it() {
         vm.timers.retired_for.set(Some(Duration::ZERO));
         drop(vm);
         until("the others are ended", || bed.alive() == 0).await;
+    });
+}
+
+#[test]
+fn a_vm_that_is_full_of_live_data_is_replaced_by_a_fresh_one() {
+    run(async {
+        let mut bed = Bed::new();
+        bed.commit(1, vec![spec("shop"), spec("other")]);
+        bed.script("other", "n = 1");
+        let leak = "held = held or {} while true do held[#held + 1] = ('x'):rep(1e5) .. #held end";
+        let small = "return (held and #held or 0) + #tostring({}) * 0";
+        for second in 0..3 {
+            bed.now += Duration::from_secs(1);
+            let error = bed.try_script("shop", leak).expect_err("it fills the VM");
+            assert_eq!(error.kind, ErrorKind::Memory);
+            assert_eq!(bed.made(), 2, "second {second}");
+            // Garbage fills no VM.
+            let garbage = "local s = ('x'):rep(1e6) local t = {} for i = 1, 100 do t[i] = s .. i end";
+            assert_eq!(bed.try_script("other", garbage).expect_err("too much at once").kind, ErrorKind::Memory);
+        }
+        assert_eq!(bed.alive(), 1, "the full one is gone");
+        assert_eq!(bed.script("shop", small), Some(0), "a fresh one");
+        assert_eq!(bed.script("other", "return n"), Some(1));
+        let told = &bed.worker.shared.failures.all()[&used("shop").plugin];
+        assert!(told.message.contains("the VM was full"), "{told:?}");
+        // Again, but not at once.
+        for _ in 0..9 {
+            bed.now += Duration::from_secs(1);
+            bed.try_script("shop", leak).expect_err("it fills the VM");
+        }
+        assert!(bed.script("shop", "return #held") > Some(0));
+        bed.now += Duration::from_secs(1);
+        bed.try_script("shop", leak).expect_err("it is full");
+        assert_eq!(bed.script("shop", small), Some(0));
     });
 }
