@@ -1,5 +1,5 @@
-//! A large file in pieces that threads read side by side: ten thousand Ingresses in one file are ready in half the time
-//! on two cores.
+//! A large file in pieces: read one after the other they need little memory besides what they hold, and threads read
+//! them side by side.
 
 use std::num::NonZero;
 use std::thread;
@@ -7,31 +7,40 @@ use std::thread;
 use super::document::{self, Document};
 use super::tree::{self, NotYaml};
 
-/// Text that is read sooner than another thread starts to be worth it.
-const BYTES_MIN: usize = 128 * 1024;
-/// Pieces of a file: what is left of the work beside them gains nothing from more.
-const PIECES_MAX: usize = 16;
+/// Bytes of a piece, at least: the tree of one is read while it is still in a core's cache.
+const BYTES: usize = 64 * 1024;
+/// Threads for a file: what is left of the work beside them gains nothing from more.
+const THREADS_MAX: usize = 16;
 
 /// The objects of a file.
 pub(super) fn documents(text: &str) -> Result<Vec<Document>, NotYaml> {
+    let pieces = split(text, BYTES);
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let pieces = split(text, (text.len() / cores.min(PIECES_MAX)).max(BYTES_MIN));
-    if pieces.len() == 1 {
-        return read(text, 0);
-    }
+    let each = pieces.len().div_ceil(cores.min(THREADS_MAX));
     let read: Result<Vec<_>, _> = thread::scope(|scope| {
-        let threads: Vec<_> = pieces.iter().map(|(piece, line)| scope.spawn(|| read(piece, *line))).collect();
-        threads.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        let mut shares = pieces.chunks(each);
+        let first = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares.map(|share| scope.spawn(|| read_all(share))).collect();
+        let others = others.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        std::iter::once(read_all(first)).chain(others).collect()
     });
-    // What is wrong with a piece is told by the lines of the whole.
-    read.map_or_else(|_| self::read(text, 0), |pieces| Ok(pieces.into_iter().flatten().collect()))
+    match read {
+        Ok(shares) => Ok(shares.into_iter().flatten().collect()),
+        // What is wrong with a piece is told by the lines of the whole.
+        Err(_) if pieces.len() > 1 => read_all(&[(text, 0)]),
+        Err(e) => Err(e),
+    }
 }
 
-/// Reads a piece that has so many lines before it.
-fn read(text: &str, lines_before: u32) -> Result<Vec<Document>, NotYaml> {
-    let mut nodes = tree::parse(text)?;
-    nodes.iter_mut().for_each(|node| node.move_down(lines_before));
-    Ok(nodes.iter().flat_map(document::items).map(document::read).collect())
+/// Reads pieces that have so many lines before them.
+fn read_all(pieces: &[(&str, u32)]) -> Result<Vec<Document>, NotYaml> {
+    let mut documents = Vec::new();
+    for (text, lines_before) in pieces {
+        let mut nodes = tree::parse(text)?;
+        nodes.iter_mut().for_each(|node| node.move_down(*lines_before));
+        documents.extend(nodes.iter().flat_map(document::items).map(document::read));
+    }
+    Ok(documents)
 }
 
 /// Cuts a text before lines that begin a document, into pieces of at least so many bytes, with how many lines are before
@@ -59,7 +68,7 @@ fn next_document(text: &str, bytes: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES_MIN, documents, split};
+    use super::{BYTES, documents, split};
 
     #[test]
     fn a_text_is_cut_before_documents_and_nowhere_else() {
@@ -77,7 +86,7 @@ mod tests {
     fn a_file_in_pieces_reads_as_the_whole() {
         let object =
             |i| format!("---\n# {i}\napiVersion: v1\nkind: Service\nmetadata: {{name: s{i}}}\nspec: {{x: 1}}\n");
-        let count = 3 * BYTES_MIN / object(10_000).len();
+        let count = 5 * BYTES / object(10_000).len();
         let mut text: String = (0..count).map(object).collect();
         let read = documents(&text).unwrap();
         assert_eq!(read.len(), count);
