@@ -1,7 +1,11 @@
-//! The admin endpoint: `/live`, `/ready`, `/metrics`, `/problems`. For probes and scrapers inside the cluster.
+//! The admin endpoint: `/live`, `/ready`, `/metrics` for probes and scrapers inside the cluster, `/problems` for who may
+//! reach into the pod.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -10,33 +14,50 @@ use tokio::net::TcpListener;
 
 use crate::server::State;
 
+/// Connections at once. Each carries one request.
+const CONNECTIONS_MAX: usize = 256;
+/// Those of one address: probes and scrapers have one or two, and a pod that opens more must not keep them out.
+const CONNECTIONS_EACH: usize = 8;
+
 /// Serves the admin endpoint until its runtime ends.
 pub async fn serve(listener: TcpListener, state: Arc<State>) {
+    let mut peers = HashMap::new();
     loop {
-        let tcp = match listener.accept().await {
-            Ok((tcp, _)) => tcp,
+        let (tcp, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(e) => {
                 tracing::warn!(target: "admin", "accept: {e}");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
+        let ip = peer.ip().to_canonical();
+        let Some(seat) = seat(&mut peers, ip) else { continue };
         let state = state.clone();
         tokio::task::spawn(async move {
+            let _seat = seat;
             let service = hyper::service::service_fn(move |request| {
-                let response = answer(&request, &state);
+                let response = answer(&request, ip, &state);
                 async move { Ok::<_, Infallible>(response) }
             });
-            let _ = hyper::server::conn::http1::Builder::new()
+            let serving = hyper::server::conn::http1::Builder::new()
+                .keep_alive(false)
                 .timer(TokioTimer::new())
-                .header_read_timeout(std::time::Duration::from_secs(10))
-                .serve_connection(TokioIo::new(tcp), service)
-                .await;
+                .serve_connection(TokioIo::new(tcp), service);
+            let _ = tokio::time::timeout(Duration::from_secs(30), serving).await;
         });
     }
 }
 
-fn answer(request: &http::Request<Incoming>, state: &State) -> http::Response<Full<Bytes>> {
+/// A place for one more connection of a peer, as long as it is held. None: there are enough.
+fn seat(peers: &mut HashMap<IpAddr, Arc<()>>, ip: IpAddr) -> Option<Arc<()>> {
+    peers.retain(|_, seats| Arc::strong_count(seats) > 1);
+    let taken: usize = peers.values().map(|seats| Arc::strong_count(seats) - 1).sum();
+    let seats = peers.entry(ip).or_default();
+    (taken < CONNECTIONS_MAX && Arc::strong_count(seats) <= CONNECTIONS_EACH).then(|| seats.clone())
+}
+
+fn answer(request: &http::Request<Incoming>, peer: IpAddr, state: &State) -> http::Response<Full<Bytes>> {
     match request.uri().path() {
         "/live" => text(200, "live\n"),
         "/ready" => match state.unready() {
@@ -48,6 +69,10 @@ fn answer(request: &http::Request<Incoming>, state: &State) -> http::Response<Fu
             let kind = http::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
             response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
             response
+        }
+        // It has names and messages of every namespace.
+        "/problems" if !peer.is_loopback() => {
+            text(403, "only from within the pod: kubectl port-forward, then ask 127.0.0.1\n")
         }
         "/problems" => text(200, &state.problems()),
         _ => text(404, "there are /live, /ready, /metrics and /problems\n"),

@@ -1,8 +1,10 @@
-//! The controller's admin endpoint: `/live`, `/ready`, `/metrics`, `/debug/table`. For probes and scrapers inside the
-//! cluster.
+//! The controller's admin endpoint: `/live`, `/ready`, `/metrics` for probes and scrapers inside the cluster, `/debug/table`
+//! for who may reach into the pod.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -11,46 +13,55 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use super::Shared;
 
-/// Connections at once: probes and scrapers have one each, and a dump of a large table is of many megabytes.
-const CONNECTIONS_MAX: usize = 64;
+/// Connections at once. Each carries one request.
+const CONNECTIONS_MAX: usize = 256;
+/// Those of one address: probes and scrapers have one or two, and a pod that opens more must not keep them out.
+const CONNECTIONS_EACH: usize = 8;
 /// Keys of a dump.
 const DUMP_MAX: usize = 100_000;
 
 /// Serves until its runtime ends.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut peers = HashMap::new();
     loop {
-        // Never closed.
-        let permit = permits.clone().acquire_owned().await;
-        let tcp = match listener.accept().await {
-            Ok((tcp, _)) => tcp,
+        let (tcp, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(e) => {
                 tracing::warn!("the admin endpoint cannot accept: {e}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
+        let ip = peer.ip().to_canonical();
+        let Some(seat) = seat(&mut peers, ip) else { continue };
         let shared = shared.clone();
         tokio::spawn(async move {
-            let _permit = permit;
+            let _seat = seat;
             let service = hyper::service::service_fn(move |request| {
-                let response = answer(&request, &shared);
+                let response = answer(&request, ip, &shared);
                 async move { Ok::<_, Infallible>(response) }
             });
-            let _ = hyper::server::conn::http1::Builder::new()
+            let serving = hyper::server::conn::http1::Builder::new()
+                .keep_alive(false)
                 .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(10))
-                .serve_connection(TokioIo::new(tcp), service)
-                .await;
+                .serve_connection(TokioIo::new(tcp), service);
+            let _ = tokio::time::timeout(Duration::from_secs(30), serving).await;
         });
     }
 }
 
-fn answer(request: &http::Request<Incoming>, shared: &Shared) -> http::Response<Full<Bytes>> {
+/// A place for one more connection of a peer, as long as it is held. None: there are enough.
+fn seat(peers: &mut HashMap<IpAddr, Arc<()>>, ip: IpAddr) -> Option<Arc<()>> {
+    peers.retain(|_, seats| Arc::strong_count(seats) > 1);
+    let taken: usize = peers.values().map(|seats| Arc::strong_count(seats) - 1).sum();
+    let seats = peers.entry(ip).or_default();
+    (taken < CONNECTIONS_MAX && Arc::strong_count(seats) <= CONNECTIONS_EACH).then(|| seats.clone())
+}
+
+fn answer(request: &http::Request<Incoming>, peer: IpAddr, shared: &Shared) -> http::Response<Full<Bytes>> {
     match request.uri().path() {
         "/live" => text(200, "live\n".into()),
         "/ready" => match shared.unready() {
@@ -62,6 +73,10 @@ fn answer(request: &http::Request<Incoming>, shared: &Shared) -> http::Response<
             let kind = http::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
             response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
             response
+        }
+        // It has every namespace's scripts and configs in it.
+        "/debug/table" if !peer.is_loopback() => {
+            text(403, "only from within the pod: kubectl port-forward, then ask 127.0.0.1\n".into())
         }
         "/debug/table" => text(200, dump(shared, request.uri().query().unwrap_or_default())),
         _ => text(404, "there are /live, /ready, /metrics and /debug/table (?PART of a key)\n".into()),
@@ -98,4 +113,25 @@ fn text(status: u16, body: String) -> http::Response<Full<Bytes>> {
     let mut response = http::Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::net::IpAddr;
+
+    use super::{CONNECTIONS_EACH, CONNECTIONS_MAX, seat};
+
+    #[test]
+    fn one_address_leaves_room_for_others() {
+        let mut peers = HashMap::new();
+        let ip = |n: usize| IpAddr::from([10, 0, u8::try_from(n / 250).unwrap(), u8::try_from(n % 250).unwrap()]);
+        let mut held: Vec<_> = (0..CONNECTIONS_EACH).map(|_| seat(&mut peers, ip(0)).expect("a seat")).collect();
+        assert!(seat(&mut peers, ip(0)).is_none(), "the address has enough");
+        held.extend((1..=CONNECTIONS_MAX - CONNECTIONS_EACH).map(|n| seat(&mut peers, ip(n)).expect("a seat")));
+        assert!(seat(&mut peers, ip(999)).is_none(), "all together have enough");
+        held.truncate(1);
+        assert!(seat(&mut peers, ip(0)).is_some() && seat(&mut peers, ip(999)).is_some());
+        assert!(peers.len() <= 2, "those that left are forgotten");
+    }
 }
