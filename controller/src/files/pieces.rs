@@ -20,8 +20,13 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, NotYaml> {
     let read: Result<Vec<_>, _> = thread::scope(|scope| {
         let mut shares = pieces.chunks(each);
         let first = shares.next().unwrap_or_default();
-        let others: Vec<_> = shares.map(|share| scope.spawn(|| read_all(share))).collect();
-        let others = others.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let start = |share| (share, thread::Builder::new().spawn_scoped(scope, move || read_all(share)));
+        let others: Vec<_> = shares.map(start).collect();
+        let others = others.into_iter().map(|(share, thread)| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // There are no more threads to be had.
+            Err(_) => read_all(share),
+        });
         std::iter::once(read_all(first)).chain(others).collect()
     });
     match read {
