@@ -15,7 +15,11 @@ pub(crate) fn run(options: &ScaleDown) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let client = controller::cluster::client().await.context("cannot find the API server")?;
         let patience = Duration::from_secs(options.timeout.into());
-        controller::scale_down::scale_down(client, &options.deployment, patience).await?;
+        match controller::scale_down::scale_down(client, &options.deployment, patience).await {
+            // A node that is lost must not keep a release from being uninstalled.
+            Err(e @ controller::scale_down::NotEnded::Running(..)) => tracing::warn!("{e}; going on without"),
+            done => done?,
+        }
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -240,7 +240,7 @@ fn text(value: &Value) -> &str {
 }
 
 /// Values that are refused, and what Helm says.
-const REFUSED: [(&str, &[&str]); 15] = [
+const REFUSED: [(&str, &[&str]); 17] = [
     ("replicas=3", &["additional properties 'replicas' not allowed"]),
     ("dataplane.replicacount=3", &["'/dataplane'", "'replicacount' not allowed"]),
     ("controller.service.type=NodePort", &["'/controller'", "'service' not allowed"]),
@@ -252,7 +252,9 @@ const REFUSED: [(&str, &[&str]); 15] = [
     ("controller.admissionWebhooks.failurePolicy=Deny", &["'Ignore', 'Fail'"]),
     ("controller.scope.namespace=shop", &["set controller.scope.enabled=true"]),
     ("dataplane.kind=DaemonSet,dataplane.autoscaling.enabled=true", &["set dataplane.kind=Deployment"]),
-    ("rbac.scope=true", &["set crds.upgrade.enabled=false"]),
+    ("rbac.scope=true", &["set controller.scope.enabled=true"]),
+    ("rbac.scope=true,controller.scope.enabled=true", &["set controller.admissionWebhooks.enabled=false"]),
+    ("rbac.scope=true,controller.scope.enabled=true,certManager.enabled=true", &["set crds.upgrade.enabled=false"]),
     ("plugins.names={cors,nothing}", &["there is no plugin \"nothing\""]),
     ("dataplane.terminationGracePeriodSeconds=30", &["less than drain.delaySeconds and drain.graceSeconds"]),
     ("metrics.serviceMonitor.enabled=true", &["needs metrics.enabled"]),
