@@ -32,7 +32,7 @@ pub fn object(json: &serde_json::Value) -> (Option<ObjectId>, Option<Object>, Ve
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 /// A larger file is a mistake (a core dump, a log), not a manifest.
 const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
-/// Directories below directories; deeper ones are a loop of links.
+/// Directories below directories; more is a mistake.
 const DEPTH_MAX: usize = 16;
 
 /// The files that are read, and what each of them holds.
@@ -69,6 +69,8 @@ struct Found {
     /// The objects that may have changed, as they were.
     before: BTreeMap<ObjectId, Option<Object>>,
     files: BTreeSet<Arc<Path>>,
+    /// The directories on the way to what is looked at now, without links.
+    way: Vec<PathBuf>,
     problems: Vec<Problem>,
 }
 
@@ -162,6 +164,12 @@ impl Set {
                 return;
             }
         };
+        // A link to a directory above leads to nothing new, however often it is followed.
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if found.way.contains(&real) {
+            return;
+        }
+        found.way.push(real);
         for entry in entries.flatten().map(|e| e.path()) {
             // Hidden files: editors' and git's; and `..data` of a mounted ConfigMap, whose links are beside it.
             let is_hidden = entry.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -169,6 +177,7 @@ impl Set {
                 self.collect(&entry, depth + 1, found);
             }
         }
+        found.way.pop();
     }
 
     fn read(&mut self, path: &Arc<Path>, found: &mut Found) {

@@ -132,6 +132,17 @@ fn a_directory_is_read_again_as_a_whole() {
 }
 
 #[test]
+fn links_in_a_circle_lead_to_nothing_new() {
+    let served = Served::new(&[("shop.yaml", SHOP), ("more/broken.yaml", "a: [\n")]);
+    for name in ["x", "y", "more/z"] {
+        std::os::unix::fs::symlink(served.directory.path(), served.path(name)).unwrap();
+    }
+    let mut standalone = Standalone::open(&[served.directory.path().to_owned()]);
+    assert_eq!(standalone.problems().len(), 1, "{:?}", standalone.problems());
+    assert_eq!(keys(&standalone.reload(&[served.directory.path().to_owned()]).0), [""; 0]);
+}
+
+#[test]
 fn a_path_that_is_not_there_is_a_problem() {
     let standalone = Standalone::open(&[PathBuf::from("/nowhere/at/all")]);
     assert_eq!(standalone.problems().iter().map(|p| p.reason).collect::<Vec<_>>(), ["FileNotReadable"]);

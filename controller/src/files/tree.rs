@@ -5,9 +5,9 @@ use serde_saphyr::Spanned;
 
 /// Documents of a stream: more than any Helm chart renders, few enough to bound the work on garbage.
 const DOCUMENTS_MAX: usize = 200_000;
-/// Nodes of a file; 10,000 Ingresses in one file have about half a million.
+/// Nodes of a text that is parsed at once; 10,000 Ingresses have about half a million.
 const NODES_MAX: usize = 20_000_000;
-/// Scalar bytes of a file.
+/// Scalar bytes of such a text.
 const SCALAR_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// A node of a document.
