@@ -157,6 +157,11 @@ impl Account {
         (self.hard.get() / 16).max(BATCH)
     }
 
+    /// Whether its own limit is nearly reached, whatever the process's budget allows.
+    pub(crate) fn is_nearly_at_hard(&self) -> bool {
+        self.hard.get().saturating_sub(self.total()) < self.slack()
+    }
+
     /// Tells the process's budget what the VM is to hold instead of what it holds now, and heeds its answer.
     #[cold]
     fn report(&self, wanted: usize, held: usize) {

@@ -366,11 +366,11 @@ impl<H: Host> Vm<H> {
         self.core().depth.get() > 0
     }
 
-    /// Whether less than a sixteenth of what the VM may hold is left once all garbage is collected. No code of it runs.
+    /// Whether less than a sixteenth of the VM's own limit is left once all garbage is collected, however little the process's
+    /// budget lets it have for now. No code of it runs.
     pub fn is_full(&self) -> bool {
         self.collect();
-        let account = &self.core().account;
-        account.room() < account.slack()
+        self.core().account.is_nearly_at_hard()
     }
 
     pub(crate) fn core(&self) -> &Core {

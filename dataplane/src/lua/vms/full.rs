@@ -75,7 +75,8 @@ impl Vms {
         let scope = &vm.spec.scope;
         let mut places = self.places.borrow_mut();
         let Some(place) = places.get_mut(scope) else { return };
-        if !place.fullness.note(is_full, now) || !place.has_room() {
+        // Not while a replaced VM still runs: slow requests that fill one after the other would hold several limits' worth.
+        if !place.fullness.note(is_full, now) || place.retired() > 0 {
             return;
         }
         place.fullness.replaced(now);
