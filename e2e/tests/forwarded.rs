@@ -33,7 +33,7 @@ fn told(response: &Response) -> Vec<String> {
 
 const CLAIMS: [&str; 4] = [
     "X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.1.1.1",
-    "X-Forwarded-Proto: https",
+    "X-Forwarded-Proto: https, http",
     "X-Forwarded-Host: front.example.com:8443, inner.example.com",
     "X-Forwarded-Port: 8443",
 ];

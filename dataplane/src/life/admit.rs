@@ -77,13 +77,13 @@ fn forwarded(ex: &mut Exchange, http: &routing::value::Http) {
             break;
         }
     }
-    match headers.get(b"x-forwarded-proto") {
+    // Of several proxies the first met the client.
+    let first = |name: &[u8]| headers.get(name).and_then(|v| v.split(|b| *b == b',').next()).map(<[u8]>::trim_ascii);
+    match first(b"x-forwarded-proto") {
         Some(b"https") => ex.req.scheme = "https",
         Some(b"http") => ex.req.scheme = "http",
         _ => {}
     }
-    // Of several proxies the first met the client.
-    let first = |name: &[u8]| headers.get(name).and_then(|v| v.split(|b| *b == b',').next()).map(<[u8]>::trim_ascii);
     let is_host = |host: &&[u8]| path::normalize_host(host).is_ok_and(|host| !host.is_empty());
     ex.req.forwarded = Some(Box::new(Forwarded {
         host: first(b"x-forwarded-host").filter(is_host).map(<[u8]>::to_vec),
