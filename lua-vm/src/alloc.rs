@@ -34,6 +34,9 @@ pub(crate) struct Account {
     pub(crate) fail_next: Cell<bool>,
     /// Failing-allocation tests: counts growing allocations down while `enforce` is set; the one that reaches zero fails.
     pub(crate) fail_in: Cell<u64>,
+    /// Counts what may have ended code half-way: refusals, and coroutines that nobody resumes any more. The prelude reads
+    /// it (`require.lua`).
+    pub(crate) cut: Cell<i32>,
     /// The soft limit was crossed and the hook has not collected yet.
     pub(crate) soft_hit: Cell<bool>,
     /// Arms the hook; gets `on_soft_arg`.
@@ -58,6 +61,7 @@ impl Account {
             enforce: Cell::new(false),
             fail_next: Cell::new(false),
             fail_in: Cell::new(0),
+            cut: Cell::new(0),
             soft_hit: Cell::new(false),
             on_soft: Cell::new(None),
             on_soft_arg: Cell::new(std::ptr::null_mut()),
@@ -101,6 +105,14 @@ impl Account {
 
     /// Charges host memory; false, and nothing is charged, when there is no room for it.
     pub(crate) fn charge(&self, bytes: usize) -> bool {
+        let has_room = self.try_charge(bytes);
+        if !has_room {
+            self.note_cut();
+        }
+        has_room
+    }
+
+    fn try_charge(&self, bytes: usize) -> bool {
         let total = self.total().saturating_add(bytes);
         if total > self.limit() {
             return false;
@@ -194,6 +206,11 @@ impl Account {
         }
     }
 
+    /// Code may have ended half-way.
+    pub(crate) fn note_cut(&self) {
+        self.cut.set(self.cut.get().wrapping_add(1));
+    }
+
     /// May the account grow by `more` bytes? Called for growing allocations only.
     fn admit(&self, more: usize) -> bool {
         if self.fail_next.replace(false) {
@@ -253,6 +270,7 @@ pub(crate) unsafe extern "C" fn allocate(ud: *mut c_void, ptr: *mut c_void, osiz
     }
     let grows = nsize > osize;
     if grows && !account.admit(nsize - osize) {
+        account.note_cut();
         return std::ptr::null_mut();
     }
     // SAFETY: `ptr` is null or came from `resize`.

@@ -24,6 +24,7 @@ typedef struct {
   int flat;
   mg_str out;
   mg_str err;
+  const int *cut;
 } mg_ctx;
 ";
 
@@ -67,6 +68,8 @@ pub(crate) struct VmCtx {
     pub(crate) flat: Cell<i32>,
     pub(crate) out: Out,
     pub(crate) err: Out,
+    /// `Account::cut`
+    pub(crate) cut: Cell<*const i32>,
 }
 
 /// Why a coroutine gave control back to the scheduler.
@@ -130,6 +133,7 @@ impl Core {
                 flat: Cell::new(0),
                 out: Out::new(),
                 err: Out::new(),
+                cut: Cell::new(std::ptr::null()),
             },
             account,
             slot,

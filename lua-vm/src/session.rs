@@ -82,6 +82,9 @@ impl<H: Host> Drop for Thread<H> {
             pool.push(co);
         } else {
             drop(pool);
+            if self.state == State::Suspended {
+                core.account.note_cut();
+            }
             self.vm.0.discard(Garbage::Thread(co));
         }
     }

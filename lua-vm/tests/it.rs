@@ -14,6 +14,8 @@ mod fake;
 mod limits;
 #[path = "it/memory.rs"]
 mod memory;
+#[path = "it/modules.rs"]
+mod modules;
 #[path = "it/sandbox.rs"]
 mod sandbox;
 #[path = "it/soak.rs"]

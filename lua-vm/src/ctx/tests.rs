@@ -16,6 +16,7 @@ fn cdef_agrees_with_the_structs() {
         ("mg_ctx", "flat", offset_of!(VmCtx, flat)),
         ("mg_ctx", "out", offset_of!(VmCtx, out)),
         ("mg_ctx", "err", offset_of!(VmCtx, err)),
+        ("mg_ctx", "cut", offset_of!(VmCtx, cut)),
     ];
     let mut source = format!("local ffi = require 'ffi' ffi.cdef [==[{CDEF}]==]\n");
     for (name, field, offset) in expected {

@@ -3,7 +3,7 @@
 -- user's own copy of a library wins. `resty.core` and `ngx.*` are always ours: others call C functions of nginx.
 local P = ...
 setfenv(1, P.env)
-local module_source, load_source, trusted = P.C.module_source, P.C.load_source, P.trusted
+local module_source, load_source, trusted, ctx = P.C.module_source, P.C.load_source, P.trusted, P.ctx
 local type, error, tostring, setfenv = type, error, tostring, setfenv
 local package, loaded, preload, loaders = package, package.loaded, package.preload, package.loaders
 local G = _G
@@ -45,7 +45,21 @@ local function find(name)
   error("module '" .. name .. "' not found:" .. (why and " " .. why or tried), 0)
 end
 
-local sentinel = {}
+-- What stands in `loaded` while a module is loaded, and after an error in it, as in Lua's own. But a module whose loading
+-- was cut short, by a limit or since its request ended, is loaded anew: else each later request would fail. So there is
+-- another mark once anything was cut; those before it say nothing.
+local mark, cut, marks = {}, 0, setmetatable({}, { __mode = "k" })
+marks[mark] = true
+
+local function current_mark()
+  local now = ctx.cut[0]
+  if now ~= cut then
+    local new = {}
+    marks[new] = true
+    cut, mark = now, new
+  end
+  return mark
+end
 
 local function require(name)
   local t = type(name)
@@ -53,16 +67,15 @@ local function require(name)
     error("bad argument #1 to 'require' (string expected, got " .. (name == nil and "no value" or t) .. ")", 2)
   end
   local module = loaded[name]
-  if module ~= nil then
-    if module == sentinel then error("loop or previous error loading module '" .. name .. "'", 2) end
-    return module
-  end
+  if module ~= nil and not marks[module] then return module end
+  local own = current_mark()
+  if module == own then error("loop or previous error loading module '" .. name .. "'", 2) end
   local loader = find(name)
-  loaded[name] = sentinel
+  loaded[name] = own
   local result = loader(name)
   if result ~= nil then
     loaded[name] = result
-  elseif loaded[name] == sentinel then
+  elseif loaded[name] == own then
     loaded[name] = true
   end
   local module = loaded[name]

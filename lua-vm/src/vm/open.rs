@@ -47,6 +47,7 @@ pub(super) fn open<H: Host>(options: VmOptions) -> Result<Vm<H>, VmError> {
         return Err(VmError::Memory);
     }
     inner.core().l.set(l);
+    inner.core().ctx.cut.set(inner.core().account.cut.as_ptr());
     // SAFETY: host mode: no allocation fails, so nothing outside of the protected calls raises.
     unsafe {
         lua::lua_atpanic(l, cfun::panic);
