@@ -6,6 +6,7 @@ mod lua_api {
     pub(crate) mod block;
     pub(crate) mod client;
     pub(crate) mod logs;
+    pub(crate) mod sweep;
     pub(crate) mod table;
     pub(crate) mod upstream;
     pub(crate) mod waits;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use dataplane::server::{Options, Server};
 use lua_api::block::Block;
-use lua_api::{client, logs, table, upstream, waits};
+use lua_api::{client, logs, sweep, table, upstream, waits};
 
 /// One server at a time: what is logged belongs to the block that runs.
 static ONE: Mutex<()> = Mutex::new(());
@@ -136,6 +137,23 @@ fn a_request_that_is_under_way_keeps_no_table() {
 fn long_requests_hold_replaced_vms() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     waits::long_requests_hold_replaced_vms(server(), upstream::start());
+}
+
+#[test]
+fn every_allocation_of_a_request_may_fail_in_a_namespace() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    sweep::run(false);
+}
+
+#[test]
+fn every_allocation_of_a_request_may_fail_in_the_operator_s_vm() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    sweep::run(true);
+}
+
+#[test]
+fn every_function_of_the_host_is_called_while_allocations_fail() {
+    sweep::every_function_is_called();
 }
 
 macro_rules! files {

@@ -32,7 +32,8 @@ pub(crate) struct Account {
     pub(crate) enforce: Cell<bool>,
     /// The next growing allocation fails: how a kill is raised.
     pub(crate) fail_next: Cell<bool>,
-    /// Failing-allocation tests: counts growing allocations down while `enforce` is set; the one that reaches zero fails.
+    /// Failing-allocation tests: counts down growing allocations while `enforce` is set, and charges; the one that reaches
+    /// zero fails.
     pub(crate) fail_in: Cell<u64>,
     /// Counts what may have ended code half-way: refusals, and coroutines that nobody resumes any more. The prelude reads
     /// it (`require.lua`).
@@ -114,7 +115,7 @@ impl Account {
 
     fn try_charge(&self, bytes: usize) -> bool {
         let total = self.total().saturating_add(bytes);
-        if total > self.limit() {
+        if total > self.limit() || self.is_to_fail() {
             return false;
         }
         self.external.set(self.external.get() + bytes);
@@ -211,6 +212,17 @@ impl Account {
         self.cut.set(self.cut.get().wrapping_add(1));
     }
 
+    /// Is this the one that a test lets fail?
+    fn is_to_fail(&self) -> bool {
+        match self.fail_in.get() {
+            0 => false,
+            n => {
+                self.fail_in.set(n - 1);
+                n == 1
+            }
+        }
+    }
+
     /// May the account grow by `more` bytes? Called for growing allocations only.
     fn admit(&self, more: usize) -> bool {
         if self.fail_next.replace(false) {
@@ -219,14 +231,8 @@ impl Account {
         if !self.enforce.get() {
             return true;
         }
-        match self.fail_in.get() {
-            0 => {}
-            n => {
-                self.fail_in.set(n - 1);
-                if n == 1 {
-                    return false;
-                }
-            }
+        if self.is_to_fail() {
+            return false;
         }
         let total = self.total().saturating_add(more);
         total <= self.watch.get() || self.admit_beyond(total, more)

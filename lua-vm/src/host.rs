@@ -252,21 +252,12 @@ host_api! {
         fn output(&mut self, session: &Session<Self>, data: &[u8]) -> Outcome;
 
         /// `ngx.send_headers`. May run filters.
-        fn send_headers(&mut self, session: &Session<Self>) -> Outcome {
-            let _ = session;
-            Outcome::Ok
-        }
+        fn send_headers(&mut self, session: &Session<Self>) -> Outcome = Outcome::Ok;
 
         /// `ngx.flush`; `wait`: until what is queued is written. May run filters.
-        fn flush(&mut self, session: &Session<Self>, wait: bool) -> Outcome {
-            let _ = (session, wait);
-            Outcome::Ok
-        }
+        fn flush(&mut self, session: &Session<Self>, wait: bool) -> Outcome = Outcome::Ok;
 
         /// `ngx.eof`. May run filters.
-        fn eof(&mut self, session: &Session<Self>) -> Outcome {
-            let _ = session;
-            Outcome::Ok
-        }
+        fn eof(&mut self, session: &Session<Self>) -> Outcome = Outcome::Ok;
     }
 }

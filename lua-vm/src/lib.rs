@@ -49,6 +49,8 @@ use luajit as _;
 
 pub use budget::Budget;
 pub use error::{ErrorKind, ScriptError, VmError};
+#[doc(hidden)]
+pub use host::host_methods;
 pub use host::{Host, Outcome};
 pub use process::avoid_huge_pages;
 pub use session::{Session, Thread};

@@ -387,7 +387,7 @@ impl<H: Host> Vm<H> {
         Rc::new(Reference { vm: self.clone(), r, entry: lua::LUA_NOREF })
     }
 
-    /// For tests: the `n`th allocation from now on that Lua code makes fails; 0 takes that back, and tells whether it
+    /// For tests: the `n`th allocation of Lua code, or charge, from now on fails; 0 takes that back, and tells whether it
     /// was still to come.
     #[doc(hidden)]
     pub fn fail_allocation(&self, n: u64) -> bool {

@@ -53,7 +53,7 @@ pub(crate) fn request(address: SocketAddr, block: &Block) -> Response {
 }
 
 /// `POST /x` with headers and, after an empty line, a body. `\r\n`, Host and Content-Length are added.
-fn bytes_of(block: &Block) -> (Vec<u8>, Method) {
+pub(crate) fn bytes_of(block: &Block) -> (Vec<u8>, Method) {
     let text = block.get("request").unwrap_or("GET /");
     let (head, body) = text.split_once("\n\n").unwrap_or((text.trim_end_matches('\n'), ""));
     let body = if body.ends_with('\n') && !block.has("keep_newline") { &body[..body.len() - 1] } else { body };
@@ -84,7 +84,8 @@ fn bytes_of(block: &Block) -> (Vec<u8>, Method) {
     (out.into_bytes(), method)
 }
 
-fn parse(raw: &[u8], method: &Method) -> Response {
+/// What came back, from its bytes.
+pub(crate) fn parse(raw: &[u8], method: &Method) -> Response {
     let mut head = ResponseHead::default();
     let limits = Limits { head_bytes: 1 << 20, headers: 1000 };
     let Ok(Some(mut at)) = http1::parse_response(raw, &limits, method, &mut head) else { return Response::default() };

@@ -223,14 +223,21 @@ macro_rules! host_api {
                 fn $name:ident ( $($args:tt)* ) $(-> $ret:ident $(<$($inner:ty),+>)?)? $(= $default:expr)? ;
             )*
         }
-        re_enter { $($raw:tt)* }
+        re_enter {
+            $(
+                $(#[$raw_meta:meta])*
+                fn $raw_name:ident ( $($raw_args:tt)* ) $(-> $raw_ret:ident)? $(= $raw_default:expr)? ;
+            )*
+        }
     ) => {
         $(#[$trait_meta])*
         pub trait Host: Sized + 'static {
             $(
                 body! { { $(#[$meta])* fn $name(&mut self, $($args)*) $(-> $ret $(<$($inner),+>)?)? } $($default)? }
             )*
-            $($raw)*
+            $(
+                body! { { $(#[$raw_meta])* fn $raw_name($($raw_args)*) $(-> $raw_ret)? } $($raw_default)? }
+            )*
         }
 
         /// `extern "C"` functions over the trait.
@@ -238,6 +245,12 @@ macro_rules! host_api {
             use crate::ctx::VmCtx;
             use super::api::{Fallback, HostReturn, bytes, guarded, opt_bytes};
             $( trampoline!(@args $name [$($ret)?] {} {} $($args)*); )*
+        }
+
+        /// The names of all methods of [`Host`]: for tests that are to use each of them.
+        #[doc(hidden)]
+        pub fn host_methods() -> Vec<&'static str> {
+            vec![$(stringify!($name),)* $(stringify!($raw_name)),*]
         }
 
         /// Every function above with its C type and address.
