@@ -86,6 +86,48 @@ function bounded.sort(t, lt)
   end
 end
 
+-- string.buffer's encode, os.date ---------------------------------------------------------------------------------------
+
+-- It visits a table each time that it comes to it: sixty tables that each hold the next one twice are 2^60 visits, which
+-- only the VM's memory ends. So they are made here first, where a hook can end them.
+local next = next
+local function visit(t, depth)
+  -- Deeper is refused by it.
+  if depth > 100 then return end
+  for k, v in next, t do
+    if type(k) == "table" then visit(k, depth + 1) end
+    if type(v) == "table" then visit(v, depth + 1) end
+  end
+end
+
+-- `encode` for values whose parts have all been visited once; `method` has the buffer before the value.
+function bounded.encode(encode, method)
+  if method then
+    return function(buf, v)
+      if type(v) == "table" then visit(v, 1) end
+      local same = encode(buf, v)
+      return same
+    end
+  end
+  return function(v)
+    if type(v) == "table" then visit(v, 1) end
+    local s = encode(v)
+    return s
+  end
+end
+
+-- The system's strftime takes its time, and is called with ever larger buffers until the text fits.
+local MAX_DATE_FORMAT = 1000
+local date = os.date
+
+function bounded.date(format, time)
+  if type(format) == "string" and #format > MAX_DATE_FORMAT then
+    error("bad argument #1 to 'date' (format longer than " .. MAX_DATE_FORMAT .. " bytes)", 2)
+  end
+  local s = date(format, time)
+  return s
+end
+
 -- Load ----------------------------------------------------------------------------------------------------------------
 
 local function read_all(f)

@@ -12,6 +12,7 @@ local methods = debug.getmetatable(buffer.new()).__index
 for _, name in next, { "ref", "reserve", "commit", "putcdata", "set" } do
   methods[name] = nil
 end
+buffer.encode, methods.encode = bounded.encode(buffer.encode), bounded.encode(methods.encode, true)
 
 local new = {}
 for _, name in next, {
@@ -44,7 +45,7 @@ function new.collectgarbage(what)
   return 0
 end
 
-new.os = { time = os.time, clock = os.clock, date = os.date, difftime = os.difftime }
+new.os = { time = os.time, clock = os.clock, date = bounded.date, difftime = os.difftime }
 
 -- Of functions that are not a script's own the environment is never shown nor changed.
 local getfenv0, setfenv0, getinfo0, traceback = getfenv, setfenv, debug.getinfo, debug.traceback

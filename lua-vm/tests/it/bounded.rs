@@ -36,6 +36,30 @@ fn what_is_not_linear_can_be_stopped() {
 }
 
 #[test]
+fn encode_visits_nothing_that_a_hook_has_not_seen() {
+    let t = vm(false);
+    for encode in ["encode", "new():encode"] {
+        let source = format!("local t = {{}} for i = 1, 60 do t = {{t, t}} end require 'string.buffer'.{encode}(t)");
+        let (end, _) = run(&t, &mut Fake::default(), &source);
+        // Not in the C function, which a kill only ends after it has filled the memory.
+        let is_killed = |e: &str| e.starts_with("CPU time limit exceeded") && !e.contains("[C]: in function 'encode'");
+        assert!(matches!(&end, Ended::Error(e) if is_killed(e)), "{source}: {end:?}");
+    }
+    let source = "local buffer = require 'string.buffer' local v = {1, {a = {true}}, [{2}] = 3} local b = buffer.new()
+        local a, c = buffer.decode(buffer.encode(v)), b:encode(v):encode('x'):decode()
+        assert(a[2].a[1] and c[2].a[1] and b:decode() == 'x' and buffer.decode(buffer.encode(5)) == 5)
+        local loop = {} loop[1] = loop assert(not pcall(buffer.encode, loop) and not pcall(buffer.encode, print))";
+    assert_eq!(run(&t, &mut Fake::default(), source).0, Ended::Done);
+}
+
+#[test]
+fn dates_have_formats_of_a_length() {
+    let source = "assert(os.date('%Y', 0) == '1970' and os.date('!*t', 0).year == 1970 and #os.date() > 10)
+        local ok, why = pcall(os.date, ('%c'):rep(1000)) ngx.print(why)";
+    assert_eq!(says(false, source), "bad argument #1 to 'date' (format longer than 1000 bytes)");
+}
+
+#[test]
 fn the_hosts_own_compiling_can_be_stopped() {
     let mut o = options(false);
     o.limits.cpu_per_resume = Duration::from_millis(1);
@@ -94,6 +118,6 @@ fn the_operators_files_are_checked_as_its_texts() {
          local ok, e = pcall(require, name) os.remove(path)
          assert(not ok and e:find('error loading module', 1, true) and e:find(path, 1, true), e)",
     ] {
-        assert_eq!(run(&vm(true), &mut Fake::default(), source).0, Ended::Done, "{source}");
+        assert_eq!(run(&crate::memory::vm(true), &mut Fake::default(), source).0, Ended::Done, "{source}");
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// No budget of time may decide here.
-fn patient(trusted: bool) -> VmOptions {
+pub(crate) fn patient(trusted: bool) -> VmOptions {
     let mut o = options(trusted);
     (o.limits.cpu_per_resume, o.limits.cpu_per_request) = (Duration::from_secs(60), Duration::from_secs(60));
     o
 }
 
-fn vm(trusted: bool) -> Vm<Fake> {
+pub(crate) fn vm(trusted: bool) -> Vm<Fake> {
     Vm::new(patient(trusted)).expect("a VM")
 }
 
