@@ -61,6 +61,10 @@ unsafe fn add_value(l: *mut lua_State, core: &Core, arg: c_int, index: c_int, de
 unsafe fn add_array(l: *mut lua_State, core: &Core, arg: c_int, index: c_int, depth: u32) {
     // SAFETY: room for the values of this level is checked; a key is never converted.
     unsafe {
+        // Tables that hold one another many times over are visited as often, without end for all that matters.
+        if core.slot.killed() {
+            lua::luaL_error(l, c"CPU time limit exceeded".as_ptr());
+        }
         lua::luaL_checkstack(l, 4, c"nested too deep".as_ptr());
         let mut max = 0.0;
         lua::lua_pushnil(l);

@@ -25,6 +25,7 @@ fn what_is_not_linear_can_be_stopped() {
     for source in [
         // A quicksort killer would be quadratic; this many comparisons are too many anyway.
         "local t = {} for i = 1, 3e5 do t[i] = i % 1000 end while true do table.sort(t) end",
+        "local t = {} for i = 1, 48 do t = {t, t} end ngx.say(t)",
         "while true do load(('goto a '):rep(1e4) .. '::a::') end",
         "local n = 3e4 local t = {} for i = 1, n do t[#t + 1] = 'goto a' .. i end for i = 1, n do t[#t + 1] = '::a' .. i .. '::' end while true do load(table.concat(t, ' ')) end",
         "local t = {} for i = 1, 190 do t[#t + 1] = 'return function() local ' .. ('a,'):rep(180) .. 'a' end t[#t + 1] = ('b = b '):rep(5e4) .. ('end '):rep(190) while true do load(table.concat(t, ' ')) end",
