@@ -15,7 +15,8 @@
 //! accessor in `prelude/ngx*.lua`. An accessor checks the types of what it passes on, calls `F.name(ctx, ...)`, and
 //! must not end in a tail call to a builtin or a cdata function: `local s = ffi_string(p, n) return s`. With the tail
 //! call it cannot be a root trace of its own, and costs 353 ns instead of 29 from a caller that is not compiled.
-//! Never hand a cdata (function or pointer) to a script.
+//! Never hand a cdata (function or pointer) to a script. Say in `vm/bounds.tsv` what bounds it: between two instructions is
+//! the only place where a limit acts, so a test holds the list of all C functions that a namespace's script can come to.
 //!
 //! **An operation that waits** is two-step: the method returns 0 (done) or 1 (pending; the host has noted what for);
 //! on 1 the accessor calls `host_yield()`, whose results are the values that the host resumes with.

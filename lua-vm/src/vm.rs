@@ -1,5 +1,7 @@
 //! A VM: its making, chunks, tables and accounts.
 mod open;
+#[cfg(test)]
+mod reach;
 
 use crate::budget::Budget;
 use crate::ctx::Core;
