@@ -222,7 +222,11 @@ impl Timer {
         ex.req.client = self.client;
         ex.lua.phase = Some(Phase::Timer);
         ex.lua.running = self.used.clone();
-        ex.lua.sessions.push(RequestVm::new(self.vm.clone(), self.vm.vm.session()));
+        let session = self.vm.vm.session();
+        if let Some(used) = &self.used {
+            session.limit_resume(self.vm.cpu_per_resume(used));
+        }
+        ex.lua.sessions.push(RequestVm::new(self.vm.clone(), session));
         ex
     }
 

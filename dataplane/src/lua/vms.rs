@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lua_vm::{Chunk, ScriptError, Session};
 
@@ -80,9 +80,8 @@ pub fn prepare(ex: &mut Exchange, step: &Step) -> Result<Prepared, ScriptError> 
     }
     let chunk = vm.chunk_of(&ex.worker, step)?;
     let (config, meta) = vm.arguments(&step.used)?;
-    // The plugin's own, else the VM's: the session may have run another plugin before.
-    let cpu = step.used.cpu_per_resume_ms.unwrap_or(vm.spec.limits.cpu_per_resume_ms);
-    session.limit_resume(Duration::from_millis(cpu));
+    // Each time, since the session may have run another plugin before.
+    session.limit_resume(vm.cpu_per_resume(&step.used));
     Ok(Prepared { vm: vm.clone(), session: session.clone(), chunk, config, meta, at })
 }
 

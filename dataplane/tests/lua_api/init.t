@@ -60,7 +60,8 @@ ngx.say(ready)
 --- response_body
 true
 
-=== an endless loop in init ends, and with it the plugin
+=== an endless loop in init ends by the plugin's own limit, and with it the plugin
+--- cpu: 20
 --- init
 while true do end
 --- content

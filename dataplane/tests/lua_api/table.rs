@@ -96,7 +96,7 @@ fn add(block: &Block, number: usize, put: &mut impl FnMut(Key, Value)) -> ChainK
             modules,
             shared_dicts: ["dogs", "cats"].map(|name| (name.to_owned(), 1 << 20)).into(),
             variables,
-            cpu_per_resume_ms: None,
+            cpu_per_resume_ms: json("cpu").and_then(|ms| ms.as_u64()),
             failure_policy,
         }),
     );

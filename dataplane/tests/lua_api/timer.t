@@ -101,3 +101,11 @@ ngx.say("x")
 --- log
 ngx.timer.at(0, function() ngx.log(ngx.ERR, "after the log phase") end)
 --- error_log: after the log phase
+
+=== a timer that loops ends by its plugin's own limit
+--- cpu: 20
+--- content
+ngx.timer.at(0, function() while true do end end)
+ngx.say("x")
+--- error_log
+lua entry thread aborted: runtime error: CPU time limit exceeded

@@ -133,6 +133,7 @@ impl ScopeVm {
         let phase = if phase == value::Phase::Init { Phase::Init } else { Phase::InitWorker };
         let mut ex = Exchange::fake(worker.clone());
         let session = self.vm.session();
+        session.limit_resume(self.cpu_per_resume(used));
         ex.lua.sessions.push(RequestVm::new(self.clone(), session.clone()));
         (ex.lua.phase, ex.lua.running) = (Some(phase), Some(used.clone()));
         let mut run = || {
@@ -145,6 +146,11 @@ impl ScopeVm {
             error.message = format!("{} of {} fails: {}", phase.name(), used.plugin, error.message);
             self.failed.borrow_mut().insert(used.plugin.clone(), (Instant::now(), error));
         }
+    }
+
+    /// What one run of a plugin's script may take: the plugin's own limit, else the VM's.
+    pub(in crate::lua) fn cpu_per_resume(&self, used: &PluginUse) -> Duration {
+        Duration::from_millis(used.cpu_per_resume_ms.unwrap_or(self.spec.limits.cpu_per_resume_ms))
     }
 
     /// Whether a plugin's scripts may run here. `init` code that failed is tried again after a while: what it lacked may
