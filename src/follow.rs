@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use controller::standalone::Standalone;
 use controller::{Problem, Severity};
 use dataplane::server::Server;
+use prometheus_client::metrics::gauge::Gauge;
 use routing::{Change, Commit, Key, KeyProblem};
 use tracing::{debug, error, info, warn};
 
@@ -15,6 +16,8 @@ pub(crate) struct Follow {
     told: BTreeSet<Problem>,
     /// Certificates that are not valid, as of the last change of a certificate.
     expiries: Vec<Problem>,
+    errors: Gauge,
+    warnings: Gauge,
 }
 
 /// Seconds since the epoch.
@@ -25,11 +28,21 @@ pub(crate) fn now() -> i64 {
 impl Follow {
     /// Reads the files. What is wrong with them is told, and the rest is served.
     pub(crate) fn open(paths: &[PathBuf]) -> Self {
-        Self { objects: Standalone::open(paths), told: BTreeSet::new(), expiries: Vec::new() }
+        let objects = Standalone::open(paths);
+        let (errors, warnings) = (Gauge::default(), Gauge::default());
+        Self { objects, told: BTreeSet::new(), expiries: Vec::new(), errors, warnings }
     }
 
     /// Applies the whole table.
     pub(crate) fn start(&mut self, server: &mut Server) {
+        server.state().shared.metrics.add(|registry| {
+            registry.register("moongate_file_errors", "Errors in the files and their objects", self.errors.clone());
+            registry.register(
+                "moongate_file_warnings",
+                "Warnings about the files and their objects",
+                self.warnings.clone(),
+            );
+        });
         let commit = self.objects.commit();
         self.apply(server, commit);
     }
@@ -66,6 +79,10 @@ impl Follow {
         }
         self.told.difference(&now).for_each(|problem| info!("solved: {problem}"));
         self.told = now;
+        let count = |severity| self.told.iter().filter(|problem| problem.severity == severity).count();
+        let gauge = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.errors.set(gauge(count(Severity::Error)));
+        self.warnings.set(gauge(count(Severity::Warning)));
         for KeyProblem { key, message } in failures {
             error!("{key}: {message}; what it was before goes on being used");
         }

@@ -31,11 +31,14 @@ fn a_file_that_is_not_yaml_keeps_its_objects() {
     moongate.await_answer("shop.example.com", "/", |r| r.status == 200);
     manifests.write("shop.yaml", &format!("{text}  broken: [\n"));
     moongate.await_log("shop.yaml");
+    assert_eq!(moongate.metric("moongate_file_errors"), Some(1.0));
     assert_eq!(moongate.get("shop.example.com", "/").status, 200);
     goes_on(&moongate);
     // Repaired, and then gone.
     manifests.write("shop.yaml", &text.replace("shop.example.com", "new.example.com"));
     moongate.await_answer("new.example.com", "/", |r| r.status == 200);
+    moongate.await_log("solved: ");
+    assert_eq!(moongate.metric("moongate_file_errors"), Some(0.0));
     assert_eq!(moongate.get("shop.example.com", "/").status, 404);
     manifests.remove("shop.yaml");
     moongate.await_answer("new.example.com", "/", |r| r.status == 404);
