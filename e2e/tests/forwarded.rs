@@ -80,6 +80,25 @@ fn nothing_believed(moongate: &Moongate, from: &str) -> Vec<String> {
     ]
 }
 
+/// Which port a client came in by says nothing to the application: a Service, a load balancer or a mapped port stands
+/// between. What the client asked for is in its Host, or follows from the scheme.
+#[test]
+fn the_port_is_the_one_that_the_client_asked_for() {
+    let upstream = Upstream::echo();
+    let (_manifests, moongate) = Moongate::proxy(HOST, &[upstream.port], TRUST, &[]);
+    let check = |claims: &[&str], expected: &str| {
+        let told = told(&ask_from(&moongate, PROXY, claims, &[]));
+        let port = told.iter().find_map(|line| line.strip_prefix("X-Forwarded-Port: "));
+        assert_eq!(port, Some(expected), "{claims:?}");
+    };
+    check(&["Host: shop.example.com"], "80");
+    check(&["Host: shop.example.com:"], "80");
+    check(&["Host: shop.example.com:8443"], "8443");
+    check(&["Host: shop.example.com", "X-Forwarded-Proto: https"], "443");
+    check(&["Host: shop.example.com:81", "X-Forwarded-Proto: https", "X-Forwarded-Host: front.example.com"], "443");
+    check(&["X-Forwarded-Host: front.example.com:444", "X-Forwarded-Proto: https"], "444");
+}
+
 #[test]
 fn both_settings_are_needed() {
     let upstream = Upstream::echo();

@@ -77,8 +77,9 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
         }
         None => emit(b"X-Forwarded-For", ip),
     }
-    emit(b"X-Forwarded-Host", forwarded.and_then(|f| f.host.as_deref()).unwrap_or(host));
-    let port = forwarded.and_then(|f| f.port).unwrap_or(ex.conn.local.port());
+    let asked = forwarded.and_then(|f| f.host.as_deref()).unwrap_or(host);
+    emit(b"X-Forwarded-Host", asked);
+    let port = forwarded.and_then(|f| f.port).unwrap_or_else(|| port_of(asked, req.scheme));
     emit(b"X-Forwarded-Port", decimal(u64::from(port), &mut [0; 20]));
     let scheme = req.scheme.as_bytes();
     emit(b"X-Forwarded-Proto", scheme);
@@ -90,6 +91,14 @@ fn headers(ex: &mut Exchange, mut emit: impl FnMut(&[u8], &[u8])) {
             emit(name, value);
         }
     }
+}
+
+/// The port that a client asked for: what it names, else its scheme's. Not the listener's: a Service, a load balancer or
+/// a mapped port stands between, and 443 is 8443 here.
+fn port_of(authority: &[u8], scheme: &str) -> u16 {
+    let named = authority.rsplit(|b| *b == b':').next().filter(|port| port.len() < authority.len());
+    let named = named.and_then(|port| std::str::from_utf8(port).ok()?.parse().ok());
+    named.unwrap_or(if scheme == "https" { 443 } else { 80 })
 }
 
 /// The values of a list that may stand in several fields; RFC 9110 section 5.3.
