@@ -15,6 +15,7 @@ use crate::worker::Worker;
 
 mod fair;
 mod full;
+mod loaded;
 mod place;
 mod scope_vm;
 
@@ -165,10 +166,7 @@ impl Vms {
                 continue;
             }
             match self.compare(worker, spec, snapshot.version) {
-                Some(vm) => {
-                    vm.forget_dead();
-                    is_left |= self.is_place(scope, Place::waits);
-                }
+                Some(_) => is_left |= self.is_place(scope, Place::waits),
                 None if spec.init.is_empty() => {}
                 None if self.is_place(scope, |place| place.is_due(now)) => {
                     // An error is logged there, and the next request tells it.

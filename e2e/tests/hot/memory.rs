@@ -1,6 +1,7 @@
 //! Memory stays as it is, however often everything changes and however long connections have been there.
 
-use e2e::{Moongate, until};
+use e2e::manifests::{binding, config, ingress, plugin, service};
+use e2e::{Manifests, Moongate, until};
 
 use super::change;
 use super::world::{HOST, PLAIN, World, ping, tunnel, upstream};
@@ -46,4 +47,32 @@ fn changes_leave_memory_flat_however_many_tunnels_are_open() {
         if grown < SLACK { Ok(()) } else { Err(format!("{changes} changes left {grown} bytes behind")) }
     });
     tunnels.iter_mut().enumerate().for_each(|(n, tunnel)| ping(tunnel, n));
+}
+
+/// A change of a config replaces no VM, so what the VM was given for the earlier ones must not stay in it.
+#[test]
+fn configs_that_change_without_end_fit_into_one_vm() {
+    const WORDS: usize = 1000;
+    let words = |version: usize| (0..WORDS).map(|n| format!("v{version}-w{n}")).collect::<Vec<_>>();
+    let bound = |version: usize| {
+        let text = format!("{{words: {:?}}}", words(version));
+        binding("many", "many", "{kind: Service, name: backend}", &text)
+    };
+    let script = "local config = ...\nngx.say(config.words[#config.words])";
+    let schema = "{type: object, properties: {words: {type: array, items: {type: string}}}}";
+    let manifests = Manifests::of(&[
+        // As small as it may be: a hundred configs and more do not fit.
+        config("lua: {namespaceLimits: {memory: 4Mi}}"),
+        service("backend", &[]),
+        ingress("shop", HOST, "/", "backend", &[]),
+        plugin("many", &[("content", script)], &format!("configSchema: {{openAPIV3Schema: {schema}}}")),
+    ]);
+    manifests.write("binding.yaml", &bound(0));
+    let moongate = Moongate::start_with(&manifests, &["--workers", "1"]);
+    for version in 1..=200 {
+        change(&moongate, || manifests.write("binding.yaml", &bound(version)));
+        let response = moongate.get(HOST, "/");
+        let expected = format!("v{version}-w{}\n", WORDS - 1);
+        assert_eq!((response.status, response.text()), (200, expected), "{}", moongate.process.log());
+    }
 }

@@ -1,7 +1,7 @@
 //! One VM with what was loaded into it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use lua_vm::{Arg, Chunk, Handle, Limits, Phase, ScriptError, Vm, VmOptions};
 use routing::key::PluginKey;
 use routing::value;
 
+use super::loaded::Loaded;
 use super::place::FAILED_FOR;
 use super::{Bucket, RequestVm};
-use crate::clock::FastHash;
 use crate::exchange::Exchange;
 use crate::lua::{phases, timers, waits};
 use crate::metrics::CountedVm;
@@ -34,8 +34,8 @@ pub struct ScopeVm {
     used: Cell<bool>,
     /// Plugins whose `init` or `initWorker` failed, and how: their scripts do not run.
     pub(super) failed: RefCell<BTreeMap<PluginKey, (Instant, ScriptError)>>,
-    chunks: RefCell<HashMap<u64, Chunk<Exchange>, FastHash>>,
-    tables: RefCell<HashMap<u64, Table, FastHash>>,
+    chunks: RefCell<Loaded<Chunk<Exchange>>>,
+    tables: RefCell<Loaded<Table>>,
     _counted: CountedVm,
 }
 
@@ -137,7 +137,7 @@ impl ScopeVm {
         ex.lua.sessions.push(RequestVm::new(self.clone(), session.clone()));
         (ex.lua.phase, ex.lua.running) = (Some(phase), Some(used.clone()));
         let mut run = || {
-            let chunk = self.load(script.id, script)?;
+            let chunk = self.load(script, script)?;
             let (config, meta) = self.arguments(used)?;
             self.timed_init(|| session.call(&mut ex, phase, &chunk, &[Arg::Handle(&config), Arg::Handle(&meta)]))
         };
@@ -173,11 +173,11 @@ impl ScopeVm {
 
     /// What a step runs here.
     pub(super) fn chunk_of(&self, worker: &Worker, step: &Step) -> Result<Chunk<Exchange>, ScriptError> {
-        if let Some(chunk) = self.chunks.borrow().get(&step.script.id) {
-            return Ok(chunk.clone());
+        if let Some(chunk) = self.chunks.borrow().get(step.script.id) {
+            return Ok(chunk);
         }
         let script = self.version_of(worker, step)?;
-        self.load(step.script.id, &script)
+        self.load(&step.script, &script)
     }
 
     /// The script that runs here for a step: its own, unless the VM's modules and `init` code may be of another version
@@ -204,38 +204,31 @@ impl ScopeVm {
         self.chunks.borrow_mut().clear();
     }
 
-    /// The chunk of a script, by a number that the script is known by.
-    fn load(&self, id: u64, script: &Script) -> Result<Chunk<Exchange>, ScriptError> {
+    /// The chunk of a script, which runs for another one or for itself.
+    fn load(&self, of: &Arc<Script>, script: &Script) -> Result<Chunk<Exchange>, ScriptError> {
         let chunk = self.vm.load(script.chunk_name, &script.source)?;
-        self.chunks.borrow_mut().insert(id, chunk.clone());
+        self.chunks.borrow_mut().keep(of.id, of, chunk.clone());
         Ok(chunk)
     }
 
     /// The two tables that a plugin's chunks get.
-    pub(super) fn arguments(&self, used: &PluginUse) -> Result<(Table, Table), ScriptError> {
-        let config = self.table(used.config.id, || used.config.value.clone())?;
-        let meta = self.table(used.id, || used.meta_json())?;
+    pub(super) fn arguments(&self, used: &Arc<PluginUse>) -> Result<(Table, Table), ScriptError> {
+        let config = self.table(used.config.id, &used.config, || used.config.value.clone())?;
+        let meta = self.table(used.id, used, || used.meta_json())?;
         Ok((config, meta))
     }
 
-    fn table(&self, id: u64, json: impl FnOnce() -> serde_json::Value) -> Result<Table, ScriptError> {
-        if let Some(table) = self.tables.borrow().get(&id) {
-            return Ok(table.clone());
+    fn table<O: Send + Sync + 'static>(
+        &self,
+        id: u64,
+        of: &Arc<O>,
+        json: impl FnOnce() -> serde_json::Value,
+    ) -> Result<Table, ScriptError> {
+        if let Some(table) = self.tables.borrow().get(id) {
+            return Ok(table);
         }
         let table = Rc::new(self.vm.table(&json())?);
-        self.tables.borrow_mut().insert(id, table.clone());
+        self.tables.borrow_mut().keep(id, of, table.clone());
         Ok(table)
-    }
-
-    /// Drops what was loaded for scripts and uses that a later table no longer has. They are loaded again where an
-    /// old request still needs one, so dropping all beyond a bound is enough.
-    pub(super) fn forget_dead(&self) {
-        const LOADED_MAX: usize = 4096;
-        if self.chunks.borrow().len() > LOADED_MAX {
-            self.chunks.borrow_mut().clear();
-        }
-        if self.tables.borrow().len() > LOADED_MAX {
-            self.tables.borrow_mut().clear();
-        }
     }
 }
