@@ -132,6 +132,14 @@ impl Site {
         });
     }
 
+    /// Waits for an Event about an Ingress that has this reason; all that kubectl shows about it.
+    pub fn await_event(&self, ingress: &str, reason: &str) -> String {
+        until_slowly(PATIENCE, &format!("an Event {reason} about {ingress}"), || {
+            let events = self.kubectl(&["events", "--for", &format!("ingress/{ingress}")]);
+            if events.contains(reason) { Ok(events) } else { Err(events) }
+        })
+    }
+
     /// A load of 200 requests a second.
     pub fn load(&self, host: &str, path: &str) -> Load {
         Load::start(self.address, host, path, 200)

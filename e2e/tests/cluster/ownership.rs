@@ -1,8 +1,6 @@
 //! `hostOwnership: Namespace`: a host belongs to the namespace of its oldest Ingress.
 
 use e2e::Manifests;
-use e2e::cluster::bed::PATIENCE;
-use e2e::wait::until_slowly;
 use serde_json::json;
 
 use crate::tls;
@@ -32,12 +30,9 @@ spec:
     )
 }
 
-fn await_event(site: &Site, name: &str) {
-    until_slowly(PATIENCE, &format!("an Event HostOwned about {name}"), || {
-        let events = site.kubectl(&["events", "--for", &format!("ingress/{name}")]);
-        let told = events.contains("HostOwned") && events.contains("ask the platform");
-        if told { Ok(()) } else { Err(events) }
-    });
+fn await_told(site: &Site, name: &str) {
+    let events = site.await_event(name, "HostOwned");
+    assert!(events.contains("ask the platform"), "{events}");
 }
 
 #[test]
@@ -63,7 +58,7 @@ fn a_host_is_its_oldest_namespaces_unless_it_is_granted() {
         assert_eq!(answer.text().trim(), pod(&owner), "{answer:?}");
         tls::await_trusted(&owner, HOST, &own, "the owner's certificate");
     };
-    await_event(&tenant, "guest");
+    await_told(&tenant, "guest");
     by_owner("by the owner");
 
     let granted = owner.configure(&json!({"hostGrants": [{"host": HOST, "namespaces": ["owned-b"]}]}));
@@ -80,7 +75,7 @@ fn a_host_is_its_oldest_namespaces_unless_it_is_granted() {
     owner.await_answer(HOST, "/guest", "by the next owner", |a| a.header("x-guest") == "here");
     tls::await_trusted(&owner, HOST, &other, "the next owner's certificate");
     owner.apply(&of_owner);
-    await_event(&owner, "web");
+    await_told(&owner, "web");
     assert_eq!(owner.try_get(HOST, "/").unwrap().status, 404);
     assert!(owner.try_get(HOST, "/guest").unwrap().has("x-guest"));
 }
