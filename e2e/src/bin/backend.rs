@@ -1,6 +1,7 @@
 //! A server for pods of the tests: says which pod answered, may be slow, and drains when it is asked to end.
 //!
 //! `/` answers the pod's name, `/echo` the request's head, `/slow/MS` after MS milliseconds; `/status/N` with a status.
+//! With `LOG` it prints the first line of each request.
 //! On SIGTERM it goes on for `LINGER_MS` (1000), each answer then closing its connection, and ends.
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,7 @@ async fn main() -> anyhow::Result<()> {
     let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let listener = TcpListener::bind(("0.0.0.0", variable("PORT", "8080").parse()?)).await?;
     let pod: &'static str = variable("POD_NAME", &variable("HOSTNAME", "backend")).leak();
+    let log = std::env::var_os("LOG").is_some();
     let linger = Duration::from_millis(variable("LINGER_MS", "1000").parse()?);
     let (ending, ends) = watch::channel(false);
     let mut term = signal(SignalKind::terminate())?;
@@ -26,7 +28,7 @@ async fn main() -> anyhow::Result<()> {
         loop {
             // Too many open files, and the like: the next one may go.
             let Ok((stream, _)) = listener.accept().await else { continue };
-            tokio::spawn(serve(stream, pod, ends.clone()));
+            tokio::spawn(serve(stream, pod, log, ends.clone()));
         }
     });
     term.recv().await;
@@ -35,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(mut stream: TcpStream, pod: &str, ending: watch::Receiver<bool>) -> Option<()> {
+async fn serve(mut stream: TcpStream, pod: &str, log: bool, ending: watch::Receiver<bool>) -> Option<()> {
     let mut buffer = Vec::new();
     loop {
         let end = loop {
@@ -48,6 +50,9 @@ async fn serve(mut stream: TcpStream, pod: &str, ending: watch::Receiver<bool>) 
         };
         let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
         buffer.drain(..end);
+        if log {
+            println!("{}", head.lines().next().unwrap_or_default());
+        }
         let field = |name: &str| {
             head.lines().filter_map(|line| line.split_once(':')).find(|(n, _)| n.eq_ignore_ascii_case(name))
         };

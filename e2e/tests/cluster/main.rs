@@ -15,6 +15,7 @@ mod rights;
 mod rolling;
 mod seen;
 mod smoke;
+mod tenants;
 mod thousand;
 mod tls;
 mod traffic;
