@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::client::parse::{self, Response};
-use crate::{DEADLINE, until};
+use crate::{DEADLINE, until, until_within};
 
 /// Requests that may be under way at once; beyond it the load waits, so that a dead server costs no memory.
 const UNDER_WAY_MAX: usize = 256;
@@ -36,6 +36,8 @@ pub struct Report {
 /// A load that runs until it is stopped.
 pub struct Load {
     report: Arc<Mutex<Report>>,
+    /// Requests a second.
+    rate: u32,
     end: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -59,7 +61,7 @@ impl Load {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(run(target, Duration::from_secs(1) / rate, ended));
         });
-        Self { report, end, thread: Some(thread) }
+        Self { report, rate, end, thread: Some(thread) }
     }
 
     /// What was seen so far.
@@ -69,8 +71,17 @@ impl Load {
 
     /// Waits until so many further requests were answered.
     pub fn await_answers(&self, count: u64) {
+        self.await_answers_within(DEADLINE, count);
+    }
+
+    /// Waits for as many further answers as this time has requests.
+    pub fn go_on_for(&self, time: Duration) {
+        self.await_answers_within(time + 3 * DEADLINE, time.as_secs() * u64::from(self.rate));
+    }
+
+    fn await_answers_within(&self, deadline: Duration, count: u64) {
         let before = self.report().answered;
-        until("answers under load", || {
+        until_within(deadline, "answers under load", || {
             let report = self.report();
             if report.answered >= before + count { Ok(()) } else { Err(format!("{report:?}")) }
         });
