@@ -65,16 +65,20 @@ impl Io {
         state.map_or(true, |state| state.plaintext_bytes_to_read() > 0)
     }
 
-    /// Reads into the buffer's free part: `Ok(0)` is the peer's end. The buffer must have room.
+    /// Reads into the buffer's free part: `Ok(0)` is the peer's end. A buffer that has storage must have room; one that has
+    /// none gets it here, and an empty one lets go of it when nothing has come.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut Buf) -> Poll<io::Result<usize>> {
-        debug_assert!(!buf.is_full(), "a read into no room would look like the peer's end");
         let mut free = ReadBuf::new(buf.free());
-        ready!(match self {
+        let polled = match self {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, &mut free),
             Self::Server(tls) => Pin::new(tls.as_mut()).poll_read(cx, &mut free),
             Self::Client(tls) => Pin::new(tls.as_mut()).poll_read(cx, &mut free),
-        })?;
+        };
         let n = free.filled().len();
+        if polled.is_pending() {
+            buf.rest();
+        }
+        ready!(polled)?;
         buf.end += n;
         Poll::Ready(Ok(n))
     }
@@ -88,7 +92,10 @@ impl Io {
                 buf.end += n;
                 Poll::Ready(Ok(n))
             }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                buf.rest();
+                Poll::Pending
+            }
             Err(e) => Poll::Ready(Err(e)),
         }
     }
@@ -174,7 +181,7 @@ impl Buf {
             return true;
         }
         if self.data.is_empty() {
-            self.data = SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; BUFFER_BYTES]);
+            self.take_storage();
             return true;
         }
         if self.start > 0 {
@@ -206,7 +213,15 @@ impl Buf {
     }
 
     fn free(&mut self) -> &mut [u8] {
+        if self.data.is_empty() {
+            self.take_storage();
+        }
+        debug_assert!(!self.is_full(), "a read into no room would look like the peer's end");
         &mut self.data[self.end..]
+    }
+
+    fn take_storage(&mut self) {
+        self.data = SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; BUFFER_BYTES]);
     }
 }
 

@@ -264,7 +264,6 @@ impl Connection {
                     )));
                 }
                 Poll::Pending => {
-                    self.buf.rest();
                     if !self.read_waits {
                         self.deadline.set(timeout);
                         self.read_waits = true;
@@ -338,19 +337,15 @@ impl Connection {
             return Poll::Pending;
         }
         loop {
-            match self.io.poll_read(cx, &mut self.buf) {
-                Poll::Ready(Ok(n)) if n > 0 => {
+            match ready!(self.io.poll_read(cx, &mut self.buf)) {
+                Ok(n) if n > 0 => {
                     if self.buf.is_full() {
                         return Poll::Pending;
                     }
                 }
-                Poll::Ready(_) => {
+                _ => {
                     self.closed = true;
                     return Poll::Ready(());
-                }
-                Poll::Pending => {
-                    self.buf.rest();
-                    return Poll::Pending;
                 }
             }
         }

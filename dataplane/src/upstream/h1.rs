@@ -76,10 +76,7 @@ impl Connection {
 
     /// Whether the endpoint closed it, or sent something that nobody asked for, while it was idle.
     pub fn poll_stale(&mut self, cx: &mut Context<'_>) -> bool {
-        self.buf.make_room(crate::io::BUFFER_BYTES);
-        let is_stale = self.io.poll_read_now(cx, &mut self.buf).is_ready();
-        self.buf.rest();
-        is_stale
+        self.io.poll_read_now(cx, &mut self.buf).is_ready()
     }
 
     /// See [`super::Connection::queue_data`].
@@ -230,7 +227,6 @@ impl Connection {
             }
             Poll::Ready(Err(e)) => Poll::Ready(Err(Error::retriable(Kind::UpstreamClosed, e.to_string()))),
             Poll::Pending => {
-                self.buf.rest();
                 if !self.read_waits {
                     self.read_deadline.set(self.read_timeout);
                     self.read_waits = true;

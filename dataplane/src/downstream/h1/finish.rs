@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use super::{BodyEvent, Connection};
 use crate::exchange::{Exchange, Out};
-use crate::io::{BUFFER_BYTES, LINGER};
+use crate::io::LINGER;
 use crate::life::Ended;
 
 /// An unread request body up to this size is read and dropped, so that its connection can be used again; more is
@@ -72,12 +72,8 @@ impl Connection {
                 }
                 let unread = self.buf.len();
                 self.buf.consume(unread);
-                self.buf.make_room(BUFFER_BYTES);
                 match self.io.poll_read(cx, &mut self.buf) {
-                    Poll::Pending => {
-                        self.buf.rest();
-                        return Poll::Pending;
-                    }
+                    Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(n)) if n > 0 => budget = budget.saturating_sub(n),
                     Poll::Ready(_) => return Poll::Ready(()),
                 }

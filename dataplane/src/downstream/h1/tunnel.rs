@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Connection;
-use crate::io::{BUFFER_BYTES, Buf, Deadline, Io};
+use crate::io::{Buf, Deadline, Io};
 
 /// One direction of a tunnel.
 struct Way {
@@ -73,15 +73,11 @@ fn copy(cx: &mut Context<'_>, from: &mut Io, buf: &mut Buf, to: &mut Io, way: &m
         if way.ended {
             return Some(moved);
         }
-        buf.make_room(BUFFER_BYTES);
         match from.poll_read(cx, buf) {
             Poll::Ready(Ok(0)) => way.ended = true,
             Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(_)) => return None,
-            Poll::Pending => {
-                buf.rest();
-                return Some(moved);
-            }
+            Poll::Pending => return Some(moved),
         }
     }
 }
