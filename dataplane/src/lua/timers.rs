@@ -58,7 +58,8 @@ impl Timers {
         self.wake.notify_waiters();
     }
 
-    fn are_retired(&self) -> bool {
+    /// Whether the VM is replaced.
+    pub fn are_retired(&self) -> bool {
         self.retired.get().is_some()
     }
 

@@ -29,7 +29,6 @@ pub struct ScopeVm {
     pub bucket: Rc<Bucket>,
     /// Its timers.
     pub timers: timers::Timers,
-    retired: Cell<bool>,
     /// A request has taken it since it was looked at last.
     used: Cell<bool>,
     /// Plugins whose `init` or `initWorker` failed, and how: their scripts do not run.
@@ -72,7 +71,6 @@ impl ScopeVm {
         let made = Rc::new(Self {
             bucket,
             timers: timers::Timers::default(),
-            retired: Cell::new(false),
             used: Cell::new(false),
             failed: RefCell::default(),
             chunks: RefCell::default(),
@@ -87,13 +85,12 @@ impl ScopeVm {
 
     /// No request to come gets it: timers fire early, new ones are refused.
     pub(super) fn retire(&self) {
-        self.retired.set(true);
         self.timers.retire();
     }
 
     /// Whether it is on its way out.
     pub fn is_retired(&self) -> bool {
-        self.retired.get()
+        self.timers.are_retired()
     }
 
     /// A request takes it.
@@ -190,7 +187,7 @@ impl ScopeVm {
         }
         let newest = worker.snapshot(|s| s.scopes.get(&self.spec.scope).cloned());
         // Replacing it waits. Requests of the newest table come here.
-        let waits = newest.filter(|newest| newest.hash != self.spec.hash && !self.retired.get());
+        let waits = newest.filter(|newest| newest.hash != self.spec.hash && !self.is_retired());
         match (waits, own) {
             (Some(newest), _) if newest.base == self.spec.base => Ok(script.clone()),
             (_, Some(own)) => Ok(own.clone()),
