@@ -1,7 +1,6 @@
 //! The admin endpoint: `/live`, `/ready`, `/metrics` for probes and scrapers inside the cluster, `/problems` for who may
 //! reach into the pod.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,18 +9,14 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use routing::seats::Seats;
 use tokio::net::TcpListener;
 
 use crate::server::State;
 
-/// Connections at once. Each carries one request.
-const CONNECTIONS_MAX: usize = 256;
-/// Those of one address: probes and scrapers have one or two, and a pod that opens more must not keep them out.
-const CONNECTIONS_EACH: usize = 8;
-
 /// Serves the admin endpoint until its runtime ends.
 pub async fn serve(listener: TcpListener, state: Arc<State>) {
-    let mut peers = HashMap::new();
+    let mut seats = Seats::default();
     loop {
         let (tcp, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -32,7 +27,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>) {
             }
         };
         let ip = peer.ip().to_canonical();
-        let Some(seat) = seat(&mut peers, ip) else { continue };
+        let Some(seat) = seats.take(ip) else { continue };
         let state = state.clone();
         tokio::task::spawn(async move {
             let _seat = seat;
@@ -47,14 +42,6 @@ pub async fn serve(listener: TcpListener, state: Arc<State>) {
             let _ = tokio::time::timeout(Duration::from_secs(30), serving).await;
         });
     }
-}
-
-/// A place for one more connection of a peer, as long as it is held. None: there are enough.
-fn seat(peers: &mut HashMap<IpAddr, Arc<()>>, ip: IpAddr) -> Option<Arc<()>> {
-    peers.retain(|_, seats| Arc::strong_count(seats) > 1);
-    let taken: usize = peers.values().map(|seats| Arc::strong_count(seats) - 1).sum();
-    let seats = peers.entry(ip).or_default();
-    (taken < CONNECTIONS_MAX && Arc::strong_count(seats) <= CONNECTIONS_EACH).then(|| seats.clone())
 }
 
 fn answer(request: &http::Request<Incoming>, peer: IpAddr, state: &State) -> http::Response<Full<Bytes>> {

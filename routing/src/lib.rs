@@ -9,6 +9,8 @@
 //! - [`path`]: the form in which request paths are matched
 //! - [`router`]: host and path to route
 //! - [`wire`]: how a table goes from a controller to a data plane
+//!
+//! And what both sides need alike: [`secret`], [`seats`].
 #![forbid(unsafe_code)]
 
 pub mod change;
@@ -16,6 +18,7 @@ pub mod hash;
 pub mod key;
 pub mod path;
 pub mod router;
+pub mod seats;
 pub mod secret;
 pub mod value;
 pub mod wire;

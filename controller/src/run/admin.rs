@@ -1,7 +1,6 @@
 //! The controller's admin endpoint: `/live`, `/ready`, `/metrics` for probes and scrapers inside the cluster, `/debug/table`
 //! for who may reach into the pod.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -12,20 +11,17 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
+use routing::seats::Seats;
 use tokio::net::TcpListener;
 
 use super::Shared;
 
-/// Connections at once. Each carries one request.
-const CONNECTIONS_MAX: usize = 256;
-/// Those of one address: probes and scrapers have one or two, and a pod that opens more must not keep them out.
-const CONNECTIONS_EACH: usize = 8;
 /// Keys of a dump.
 const DUMP_MAX: usize = 100_000;
 
 /// Serves until its runtime ends.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let mut peers = HashMap::new();
+    let mut seats = Seats::default();
     loop {
         let (tcp, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -36,7 +32,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
             }
         };
         let ip = peer.ip().to_canonical();
-        let Some(seat) = seat(&mut peers, ip) else { continue };
+        let Some(seat) = seats.take(ip) else { continue };
         let shared = shared.clone();
         tokio::spawn(async move {
             let _seat = seat;
@@ -51,14 +47,6 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
             let _ = tokio::time::timeout(Duration::from_secs(30), serving).await;
         });
     }
-}
-
-/// A place for one more connection of a peer, as long as it is held. None: there are enough.
-fn seat(peers: &mut HashMap<IpAddr, Arc<()>>, ip: IpAddr) -> Option<Arc<()>> {
-    peers.retain(|_, seats| Arc::strong_count(seats) > 1);
-    let taken: usize = peers.values().map(|seats| Arc::strong_count(seats) - 1).sum();
-    let seats = peers.entry(ip).or_default();
-    (taken < CONNECTIONS_MAX && Arc::strong_count(seats) <= CONNECTIONS_EACH).then(|| seats.clone())
 }
 
 fn answer(request: &http::Request<Incoming>, peer: IpAddr, shared: &Shared) -> http::Response<Full<Bytes>> {
@@ -113,25 +101,4 @@ fn text(status: u16, body: String) -> http::Response<Full<Bytes>> {
     let mut response = http::Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-    use std::net::IpAddr;
-
-    use super::{CONNECTIONS_EACH, CONNECTIONS_MAX, seat};
-
-    #[test]
-    fn one_address_leaves_room_for_others() {
-        let mut peers = HashMap::new();
-        let ip = |n: usize| IpAddr::from([10, 0, u8::try_from(n / 250).unwrap(), u8::try_from(n % 250).unwrap()]);
-        let mut held: Vec<_> = (0..CONNECTIONS_EACH).map(|_| seat(&mut peers, ip(0)).expect("a seat")).collect();
-        assert!(seat(&mut peers, ip(0)).is_none(), "the address has enough");
-        held.extend((1..=CONNECTIONS_MAX - CONNECTIONS_EACH).map(|n| seat(&mut peers, ip(n)).expect("a seat")));
-        assert!(seat(&mut peers, ip(999)).is_none(), "all together have enough");
-        held.truncate(1);
-        assert!(seat(&mut peers, ip(0)).is_some() && seat(&mut peers, ip(999)).is_some());
-        assert!(peers.len() <= 2, "those that left are forgotten");
-    }
 }
