@@ -104,6 +104,23 @@ pub async fn client() -> Result<Client, kube::Error> {
     Client::try_from(config)
 }
 
+/// Why a request to the API server did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// It is refused, or the API server cannot be reached.
+    #[error("{0}")]
+    Refused(Box<kube::Error>),
+    /// 30 s are over.
+    #[error("the API server does not answer")]
+    Silent,
+}
+
+/// The answer to a single request of a command that runs once.
+pub(crate) async fn answer<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Unanswered> {
+    let answer = tokio::time::timeout(Duration::from_secs(30), request).await.map_err(|_| Unanswered::Silent)?;
+    answer.map_err(|e| Unanswered::Refused(Box::new(e)))
+}
+
 /// Watches, for as long as `out` has a receiver. The first batch comes when every kind has been listed and every object
 /// that is fetched by name has been asked for; what fails is tried again for ever, and said in the log.
 pub async fn watch(client: Client, scope: Scope, stats: Arc<Stats>, out: mpsc::Sender<Batch>) {

@@ -12,20 +12,17 @@ use routing::ObjectName;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
-/// For one request.
-const REQUEST_MAX: Duration = Duration::from_secs(30);
+use crate::cluster::{Unanswered, answer};
+
 /// Between two looks at the pods.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Why pods still run.
 #[derive(Debug, thiserror::Error)]
 pub enum NotEnded {
-    /// The API server refuses it or cannot be reached.
+    /// The API server was asked in vain.
     #[error("Deployment {0}: {1}")]
-    Refused(ObjectName, Box<kube::Error>),
-    /// The API server does not answer.
-    #[error("Deployment {0}: the API server does not answer")]
-    Silent(ObjectName),
+    Unanswered(ObjectName, Unanswered),
     /// They do not end.
     #[error("Deployment {0}: after {1:?} these pods have not ended: {2}")]
     Running(ObjectName, Duration, String),
@@ -35,16 +32,17 @@ pub enum NotEnded {
 pub async fn scale_down(client: Client, name: &ObjectName, patience: Duration) -> Result<(), NotEnded> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &name.namespace);
     let none = Patch::Merge(serde_json::json!({"spec": {"replicas": 0}}));
-    let scale = match within(name, deployments.patch_scale(&name.name, &PatchParams::default(), &none)).await {
-        Err(NotEnded::Refused(_, e)) if matches!(&*e, kube::Error::Api(status) if status.code == 404) => return Ok(()),
-        other => other?,
+    let unanswered = |e| NotEnded::Unanswered(name.clone(), e);
+    let scale = match answer(deployments.patch_scale(&name.name, &PatchParams::default(), &none)).await {
+        Err(Unanswered::Refused(e)) if matches!(&*e, kube::Error::Api(status) if status.code == 404) => return Ok(()),
+        other => other.map_err(unanswered)?,
     };
     // A Deployment without a selector is not valid.
     let selector = scale.status.and_then(|status| status.selector).unwrap_or_default();
     let pods: Api<Pod> = Api::namespaced(client, &name.namespace);
     let deadline = Instant::now() + patience;
     loop {
-        let left = within(name, pods.list_metadata(&ListParams::default().labels(&selector))).await?;
+        let left = answer(pods.list_metadata(&ListParams::default().labels(&selector))).await.map_err(unanswered)?;
         let left: Vec<String> = left.items.into_iter().filter_map(|pod| pod.metadata.name).collect();
         if left.is_empty() {
             info!("the pods of Deployment {name} have ended");
@@ -55,9 +53,4 @@ pub async fn scale_down(client: Client, name: &ObjectName, patience: Duration) -
         }
         sleep(LOOK_EVERY).await;
     }
-}
-
-async fn within<T>(name: &ObjectName, request: impl Future<Output = kube::Result<T>>) -> Result<T, NotEnded> {
-    let answer = tokio::time::timeout(REQUEST_MAX, request).await.map_err(|_| NotEnded::Silent(name.clone()))?;
-    answer.map_err(|e| NotEnded::Refused(name.clone(), Box::new(e)))
 }

@@ -9,23 +9,19 @@ use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::manifest::{definitions, tidy};
+use crate::cluster::{Unanswered, answer};
 
 /// Whose fields they are; other fields (a conversion, labels of others) stay as they are.
 const FIELD_MANAGER: &str = "moongate-crds";
-/// For one request.
-const REQUEST_MAX: Duration = Duration::from_secs(30);
 /// Until the API server serves a definition; it takes about a second.
 const ESTABLISHED_MAX: Duration = Duration::from_secs(60);
 
 /// Why a definition could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum Unapplied {
-    /// The API server refuses it or cannot be reached.
+    /// The API server was asked in vain.
     #[error("CustomResourceDefinition {0}: {1}")]
-    Refused(String, Box<kube::Error>),
-    /// The API server does not answer.
-    #[error("CustomResourceDefinition {0}: the API server does not answer")]
-    Silent(String),
+    Unanswered(String, Unanswered),
     /// It is applied and not served.
     #[error("CustomResourceDefinition {0} is applied, and not established after a minute: {1}")]
     NotEstablished(String, String),
@@ -39,7 +35,8 @@ pub async fn apply(client: Client) -> Result<(), Unapplied> {
         let name = definition.metadata.name.clone().unwrap_or_default();
         let mut json = serde_json::to_value(&definition).expect("a definition is serializable");
         tidy(&mut json);
-        within(&name, api.patch(&name, &params, &Patch::Apply(&json))).await?;
+        let applied = answer(api.patch(&name, &params, &Patch::Apply(&json))).await;
+        applied.map_err(|e| Unapplied::Unanswered(name.clone(), e))?;
         established(&api, &name).await?;
         info!("applied CustomResourceDefinition {name}");
     }
@@ -49,7 +46,7 @@ pub async fn apply(client: Client) -> Result<(), Unapplied> {
 async fn established(api: &Api<CustomResourceDefinition>, name: &str) -> Result<(), Unapplied> {
     let deadline = Instant::now() + ESTABLISHED_MAX;
     loop {
-        let found = within(name, api.get(name)).await?;
+        let found = answer(api.get(name)).await.map_err(|e| Unapplied::Unanswered(name.into(), e))?;
         let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
         if conditions.iter().any(|c| c.type_ == "Established" && c.status == "True") {
             return Ok(());
@@ -60,9 +57,4 @@ async fn established(api: &Api<CustomResourceDefinition>, name: &str) -> Result<
         }
         sleep(Duration::from_millis(200)).await;
     }
-}
-
-async fn within<T>(name: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, Unapplied> {
-    let answer = tokio::time::timeout(REQUEST_MAX, request).await.map_err(|_| Unapplied::Silent(name.into()))?;
-    answer.map_err(|e| Unapplied::Refused(name.into(), Box::new(e)))
 }
