@@ -35,7 +35,31 @@ fn main() -> ExitCode {
         cli::Command::ScaleDown(options) => scale_down::run(&options),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("moongate: {error:#}");
+        eprintln!("moongate: {}", told(&error));
         ExitCode::FAILURE
     })
+}
+
+/// An error and its causes. Many libraries' errors end with their cause's text already: that is not said again.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| match cause.to_string() {
+        cause if told.contains(&cause) => told,
+        cause if told.is_empty() => cause,
+        cause => format!("{told}: {cause}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::told;
+
+    #[test]
+    fn causes_are_told_once() {
+        let inner = || std::io::Error::other("no such host");
+        assert_eq!(told(&anyhow::Error::new(inner()).context("cannot connect")), "cannot connect: no such host");
+        let wrapped = Err::<(), _>(inner()).context("lookup: no such host").context("cannot connect");
+        assert_eq!(told(&wrapped.unwrap_err()), "cannot connect: lookup: no such host");
+    }
 }

@@ -62,7 +62,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, NotYaml> {
     let options = serde_saphyr::options! { budget: budget, with_snippet: false };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|e| {
         let line = e.location().map_or(0, |l| u32::try_from(l.line()).unwrap_or(u32::MAX));
-        NotYaml { line, message: e.to_string() }
+        // `to_string` has advice for those who call the parser.
+        NotYaml { line, message: e.render_with_formatter(&serde_saphyr::UserMessageFormatter) }
     })
 }
 
