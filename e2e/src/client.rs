@@ -110,6 +110,15 @@ impl Client {
         taken
     }
 
+    /// Whether something has come that was not received yet.
+    pub fn has_come(&mut self) -> bool {
+        let tcp = self.stream.tcp();
+        tcp.set_nonblocking(true).expect("a socket");
+        let peeked = tcp.peek(&mut [0]);
+        tcp.set_nonblocking(false).expect("a socket");
+        !self.buffer.is_empty() || peeked.is_ok_and(|n| n > 0)
+    }
+
     /// Whether the other side closes without sending anything more.
     pub fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && !self.more()

@@ -1,5 +1,10 @@
 //! A namespace's share of a worker: a limit per run alone does not stop a storm of requests that each stay just below
-//! it. A namespace over its share waits, but only while others use the worker.
+//! it. Two rules hold it:
+//!
+//! - A namespace over its share waits, but only while others use the worker.
+//! - Whatever its share, its runs go one by one, first come, first served, once they have taken some time: between two of
+//!   them everything else that is ready goes on, what just came by a socket included. So a request stands behind one run
+//!   of each namespace that storms, at each of its steps, not behind the whole storm.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -13,32 +18,62 @@ use crate::worker::Worker;
 /// Worker time that a namespace may use at once before its share counts: some runs at the full budget.
 const BURST: Duration = Duration::from_millis(100);
 
+/// Worker time that a namespace uses before its next run lets everything else go first. Looking at the sockets costs
+/// about a microsecond, so cheap runs lose nothing by it.
+const STRETCH: Duration = Duration::from_millis(2);
+
 /// Others count as waiting when they used the worker within this.
 const RECENT: Duration = Duration::from_millis(50);
 
-/// A run that waited for this long is answered 503.
+/// A run that waited for this long, for others' sake, is answered 503.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Who used the worker last.
 #[derive(Default)]
-pub struct Usage {
-    /// The user that was served last, and when another than that one was served last.
-    last: Cell<(u64, Option<Instant>)>,
+pub struct Usage(Cell<Last>);
+
+#[derive(Clone, Copy, Default)]
+struct Last {
+    /// The user that was served last, and when.
+    user: u64,
+    at: Option<Instant>,
+    /// When another than that one was.
+    other_at: Option<Instant>,
+    /// Since when more than one user wants the worker, without a pause.
+    since: Option<Instant>,
 }
 
 impl Usage {
     /// The worker serves `user` now (0: requests without scripts).
     pub fn note(&self, user: u64) {
-        let (last, _) = self.last.get();
-        if last != user {
-            self.last.set((user, Some(Instant::now())));
-        }
+        // Requests of one user after the other need not read the clock.
+        let is_same = self.0.get().user == user;
+        self.note_at(user, if is_same { crate::clock::now() } else { Instant::now() });
     }
 
-    /// Whether another than one user was served lately.
-    fn contended(&self) -> bool {
-        self.last.get().1.is_some_and(|at| at.elapsed() < RECENT)
+    fn note_at(&self, user: u64, now: Instant) {
+        let mut last = self.0.get();
+        let before = if last.user == user { last.at } else { last.other_at };
+        if !is_recent(before, now) {
+            last.since = Some(now);
+        }
+        if last.user != user {
+            (last.user, last.other_at, last.at) = (user, last.at, None);
+        }
+        last.at = last.at.max(Some(now));
+        self.0.set(last);
     }
+
+    /// Since when another than `user` wants the worker too; none: nobody does.
+    fn contended(&self, user: u64, now: Instant) -> Option<Instant> {
+        let last = self.0.get();
+        let other = if last.user == user { last.other_at } else { last.at };
+        last.since.filter(|_| is_recent(other, now))
+    }
+}
+
+fn is_recent(at: Option<Instant>, now: Instant) -> bool {
+    at.is_some_and(|at| now.saturating_duration_since(at) < RECENT)
 }
 
 /// A scope's token bucket of worker time. Its VMs share it, so that a change of its scripts is no new burst.
@@ -49,6 +84,10 @@ pub struct Bucket {
     /// Seconds of worker time; below 0: over the share.
     tokens: Cell<f64>,
     refilled: Cell<Instant>,
+    /// Worker time since others could go first.
+    stretch: Cell<Duration>,
+    /// Held by the run whose turn it is next, while it waits.
+    gate: tokio::sync::Mutex<()>,
 }
 
 impl Bucket {
@@ -59,6 +98,8 @@ impl Bucket {
             share: Cell::new(1.0),
             tokens: Cell::new(BURST.as_secs_f64()),
             refilled: Cell::new(Instant::now()),
+            stretch: Cell::default(),
+            gate: tokio::sync::Mutex::default(),
         };
         new.set_share(share_percent);
         new
@@ -83,6 +124,7 @@ impl Bucket {
 
     pub(super) fn spend(&self, spent: Duration) {
         self.tokens.set(self.tokens.get() - spent.as_secs_f64());
+        self.stretch.set(self.stretch.get() + spent);
     }
 
     /// Takes the time of `init` code. It may leave a debt that requests can wait for, not one that refuses them: code
@@ -95,23 +137,40 @@ impl Bucket {
 
     /// Waits for the turn of this bucket's scope.
     pub async fn turn(&self, worker: &Worker) -> Result<()> {
-        let usage = &worker.vms.usage;
-        usage.note(self.user);
-        if self.share.get() >= 1.0 || self.tokens.get() >= 0.0 {
+        worker.vms.usage.note(self.user);
+        if self.share.get() >= 1.0 || (self.tokens.get() >= 0.0 && self.stretch.get() < STRETCH) {
             return Ok(());
         }
-        let deadline = Instant::now() + WAIT_MAX;
-        while let Some(wait) = self.debt(Instant::now()) {
-            if !usage.contended() {
+        // Boxed, since few runs wait and every request has room for the largest of its futures.
+        Box::pin(self.wait(worker)).await
+    }
+
+    async fn wait(&self, worker: &Worker) -> Result<()> {
+        let usage = &worker.vms.usage;
+        let came = Instant::now();
+        let _next = self.gate.lock().await;
+        if self.stretch.get() >= STRETCH {
+            // Completes after all that is ready, and after what is ready once the sockets were looked at.
+            tokio::task::yield_now().await;
+            self.stretch.set(Duration::ZERO);
+        }
+        loop {
+            let now = Instant::now();
+            let Some(debt) = self.debt(now) else { return Ok(()) };
+            let Some(since) = usage.contended(self.user, now) else {
+                // What nobody else wants is not owed when somebody comes.
+                self.tokens.set(0.0);
                 return Ok(());
-            }
-            if Instant::now() >= deadline {
+            };
+            // Time in the line while nobody else wanted the worker is no reason to refuse.
+            let waited = now.saturating_duration_since(came.max(since));
+            let Some(left) = WAIT_MAX.checked_sub(waited).filter(|left| !left.is_zero()) else {
                 worker.shared.metrics.starved();
                 return Err(Error::new(Kind::Unavailable, "the namespace's Lua is over its share of the worker"));
-            }
-            tokio::time::sleep(wait.clamp(Duration::from_millis(1), Duration::from_millis(20))).await;
+            };
+            let pause = debt.clamp(Duration::from_millis(1), Duration::from_millis(20)).min(left);
+            tokio::time::sleep(pause).await;
         }
-        Ok(())
     }
 }
 
@@ -150,3 +209,6 @@ impl ScopeVm {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;

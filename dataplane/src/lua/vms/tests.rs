@@ -120,7 +120,7 @@ fn is_of(vm: &ScopeVm, version: u64) -> bool {
     vm.spec.hash == Hash::of_bytes(&version.to_be_bytes())
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(super) fn run(test: impl Future<Output = ()>) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build_local(tokio::runtime::LocalOptions::default()).expect("a runtime");
     runtime.block_on(test);
