@@ -192,7 +192,7 @@ impl Cluster {
     /// A command in the outside client's network, in the repository, ended after two minutes.
     pub fn command(&self, program: &std::path::Path) -> Command {
         let mut command = self.client.command("timeout");
-        command.arg("120").arg(program).current_dir(crate::tidy::root()).env("KUBECONFIG", self.kubeconfig());
+        command.arg("240").arg(program).current_dir(crate::tidy::root()).env("KUBECONFIG", self.kubeconfig());
         command
     }
 

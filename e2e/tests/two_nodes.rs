@@ -57,7 +57,7 @@ impl Drop for Cordoned<'_> {
 
 fn drain<'a>(site: &'a Site, node: &'a str) -> Cordoned<'a> {
     let cordoned = Cordoned(site, node);
-    let arguments = ["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=110s"];
+    let arguments = ["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=230s"];
     site.cluster.kubectl(&arguments).unwrap_or_else(|e| panic!("{e}"));
     cordoned
 }

@@ -13,7 +13,7 @@ use super::{BUSYBOX, Cluster};
 use crate::wait::until_slowly;
 
 /// Nothing that works takes this long: pods start, on a machine that builds something else at the same time too.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Kinds that tests use: kind, group, version, plural, whether objects are in a namespace.
 const KINDS: [(&str, &str, &str, &str, bool); 28] = [

@@ -126,6 +126,10 @@ impl Node {
     }
 }
 
+/// What the cluster's pods weigh against whatever else runs on the machine, in the terms of both versions of cgroups.
+/// With the default they would share one program's part of the CPU: a compiler beside them, and probes time out.
+const WEIGHT: [(&str, &str); 2] = [("cpu.shares", "8192"), ("cpu.weight", "800")];
+
 /// Makes a cgroup in each hierarchy, since the kubelet wants its root to be there.
 fn make_cgroups(cgroup: &str) -> anyhow::Result<()> {
     let root = Path::new("/sys/fs/cgroup");
@@ -149,6 +153,9 @@ fn make_cgroups(cgroup: &str) -> anyhow::Result<()> {
                 std::fs::create_dir(&inner).with_context(|| format!("cannot make {}", inner.display()))?;
                 for file in ["cpuset.cpus", "cpuset.mems"].iter().filter(|file| !unified && place.join(file).exists()) {
                     std::fs::write(inner.join(file), std::fs::read(place.join(file))?)?;
+                }
+                for (file, weight) in WEIGHT.iter().filter(|(file, _)| inner.join(file).exists()) {
+                    std::fs::write(inner.join(file), weight)?;
                 }
             }
             place = inner;

@@ -21,7 +21,7 @@ pub fn install(cluster: &Cluster, release: &str, values: &[&str]) -> anyhow::Res
         release,
         "--create-namespace",
         "--wait",
-        "--timeout=110s",
+        "--timeout=230s",
     ];
     helm(cluster, &fixed, values)
 }
@@ -53,7 +53,7 @@ impl Own {
 
     /// Takes it away, and waits for that.
     pub fn uninstall(&self) {
-        let arguments = ["uninstall", self.name, "--namespace", self.name, "--wait", "--timeout=110s"];
+        let arguments = ["uninstall", self.name, "--namespace", self.name, "--wait", "--timeout=230s"];
         self.cluster.helm(&arguments).unwrap_or_else(|e| panic!("{e}"));
     }
 }
@@ -71,7 +71,7 @@ impl Drop for Own {
 
 /// Upgrades a release to other values, and waits until they have taken effect.
 pub fn upgrade(cluster: &Cluster, release: &str, values: &[&str]) -> anyhow::Result<String> {
-    let fixed = ["upgrade", release, "charts/moongate", "--namespace", release, "--wait", "--timeout=110s"];
+    let fixed = ["upgrade", release, "charts/moongate", "--namespace", release, "--wait", "--timeout=230s"];
     helm(cluster, &fixed, values)
 }
 

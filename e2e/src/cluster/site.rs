@@ -202,6 +202,8 @@ spec:
       - name: backend
         image: {BACKEND}
         env: [{variables}]
+        # Pods that ask for nothing get nothing while others want the CPU.
+        resources: {{requests: {{cpu: 10m}}}}
         readinessProbe: {{httpGet: {{path: /, port: 8080}}, periodSeconds: 1, timeoutSeconds: 5}}
 ---
 apiVersion: v1

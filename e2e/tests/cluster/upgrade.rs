@@ -23,7 +23,7 @@ fn an_upgrade_and_its_rollback_under_load() {
     site.await_object("CustomResourceDefinition", name, "with its columns", |crd| {
         crd["spec"]["versions"][0]["additionalPrinterColumns"].is_array()
     });
-    let said = site.cluster.helm(&["rollback", RELEASE, "1", "--namespace", RELEASE, "--wait", "--timeout=110s"]);
+    let said = site.cluster.helm(&["rollback", RELEASE, "1", "--namespace", RELEASE, "--wait", "--timeout=230s"]);
     said.unwrap_or_else(|e| panic!("{e}"));
     for name in ["moongate-controller", "moongate-dataplane"] {
         let deployment = site.await_object_in(RELEASE, "Deployment", name, "rolled out", rolled_out);
