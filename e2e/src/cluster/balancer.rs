@@ -1,4 +1,5 @@
-//! What a load balancer does: new connections go to nodes whose health check passes, those that are there stay.
+//! What a load balancer does: new connections go to nodes whose health check passes, those that are there stay. While no
+//! node passes, the last that did are used, as balancers of clouds do.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -85,10 +86,10 @@ async fn passes(target: &Target) -> std::io::Result<bool> {
 }
 
 async fn serve(listener: TcpListener, targets: &[Target], healthy: &Healthy) -> anyhow::Result<()> {
-    let mut number = 0usize;
+    let (mut number, mut nodes) = (0usize, Vec::new());
     loop {
         let (mut near, _) = listener.accept().await?;
-        let nodes = lock(healthy);
+        nodes = Some(lock(healthy)).filter(|now| !now.is_empty()).unwrap_or(nodes);
         number += 1;
         // Without a node the connection ends, which its client sees as a failure.
         let Some(node) = nodes.get(number % nodes.len().max(1)) else { continue };

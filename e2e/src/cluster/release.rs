@@ -98,11 +98,11 @@ pub fn address(cluster: &Cluster, release: &str) -> anyhow::Result<SocketAddr> {
     Ok(SocketAddr::new(address, 80))
 }
 
-/// The release of the shared cluster; the first that asks installs it.
-pub fn shared(cluster: &Cluster) -> SocketAddr {
+/// The release of the tests' cluster; the first that asks installs it, with these values.
+pub fn shared(cluster: &Cluster, values: &[&str]) -> SocketAddr {
     static SHARED: OnceLock<SocketAddr> = OnceLock::new();
     *SHARED.get_or_init(|| {
-        install(cluster, RELEASE, &[]).unwrap_or_else(|e| panic!("{e}\n{}", state(cluster, RELEASE)));
+        install(cluster, RELEASE, values).unwrap_or_else(|e| panic!("{e}\n{}", state(cluster, RELEASE)));
         address(cluster, RELEASE).unwrap_or_else(|e| panic!("{e:?}"))
     })
 }

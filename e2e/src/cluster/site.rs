@@ -38,9 +38,9 @@ impl Site {
         Bed::alone(namespace).map(Self::of)
     }
 
-    /// [`Site::alone`] in a cluster of the test binary's own.
-    pub fn alone_in(cluster: &'static Cluster, namespace: &str) -> Self {
-        Self::of(Bed::alone_in(cluster, namespace))
+    /// [`Site::alone`] in a cluster of the test binary's own, whose release has these values.
+    pub fn alone_in(cluster: &'static Cluster, namespace: &str, values: &[&str]) -> Self {
+        Self::with(Bed::alone_in(cluster, namespace), values)
     }
 
     /// A second namespace of the same test.
@@ -49,7 +49,11 @@ impl Site {
     }
 
     fn of(bed: Bed) -> Self {
-        let site = Self { address: release::shared(bed.cluster), bed };
+        Self::with(bed, &[])
+    }
+
+    fn with(bed: Bed, values: &[&str]) -> Self {
+        let site = Self { address: release::shared(bed.cluster, values), bed };
         // Whatever ran before.
         site.await_release();
         site
