@@ -27,7 +27,7 @@ impl Tools {
         Ok(Self { folder: built()?.context("scripts/build-kube says that no cluster is run here")? })
     }
 
-    /// `kube`, `etcd`, `kubectl`, `helm` or `coredns`.
+    /// `kube`, `etcd`, `kubectl`, `helm`, `coredns`, `cert-manager` or `cert-manager.yaml`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "all of this is test code: a panic is the failure of a test")]
 
+mod cert_manager;
 mod controller;
 mod failures;
 mod install;
