@@ -15,14 +15,14 @@ use tempfile::TempDir;
 const TAKEOVER: Duration = Duration::from_secs(40);
 
 /// A controller for the test's namespace, in the network of the outside client.
-struct Controller {
-    process: Process,
+pub(crate) struct Controller {
+    pub(crate) process: Process,
     admin: SocketAddr,
     _logs: TempDir,
 }
 
 impl Controller {
-    fn start(bed: &Bed, pod: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start(bed: &Bed, pod: &str, arguments: &[&str]) -> Self {
         let kubeconfig = bed.cluster.kubeconfig();
         Self::start_as(bed, pod, &kubeconfig, arguments)
     }
@@ -46,13 +46,20 @@ impl Controller {
         Self { process, admin, _logs: logs }
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         let response = Client::connect(self.admin).get("admin", path);
         format!("{} {}", response.status, response.text())
     }
 
     fn await_ready(&self) {
-        self.until("readiness", |this| this.get("/ready").starts_with("200"));
+        self.await_ready_within(e2e::cluster::bed::PATIENCE);
+    }
+
+    pub(crate) fn await_ready_within(&self, limit: Duration) {
+        until_slowly(limit, "readiness", || match self.get("/ready") {
+            ready if ready.starts_with("200") => Ok(()),
+            other => Err(format!("{other}\n{}", self.process.log())),
+        });
     }
 
     /// Waits until a line of the table's dump has all of these texts.
@@ -69,18 +76,18 @@ impl Controller {
     }
 }
 
-fn class_controller(bed: &Bed) -> String {
+pub(crate) fn class_controller(bed: &Bed) -> String {
     format!("moongate.test/{}", bed.namespace)
 }
 
-fn install_definitions(bed: &Bed) {
+pub(crate) fn install_definitions(bed: &Bed) {
     let mut apply = Command::new(moongate::binary());
     apply.args(["crds", "--apply"]).env("KUBECONFIG", bed.cluster.kubeconfig());
     let done = e2e::process::run(&mut apply);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-fn class(bed: &Bed, controller: &str) {
+pub(crate) fn class(bed: &Bed, controller: &str) {
     let name = &bed.namespace;
     bed.apply(&format!(
         "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: {name}}}\nspec: {{controller: {controller}}}"

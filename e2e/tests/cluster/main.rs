@@ -16,6 +16,7 @@ mod rights;
 mod rolling;
 mod seen;
 mod smoke;
+mod ten_thousand;
 mod tenants;
 mod thousand;
 mod tls;
