@@ -180,6 +180,34 @@ fn lists_come_as_streams() {
 }
 
 #[test]
+fn no_address_is_published_unless_it_is_wanted() {
+    let Some(bed) = Bed::new("controller-quiet") else { return };
+    install_definitions(&bed);
+    class(&bed, &class_controller(&bed));
+    ingress(&bed, &bed.namespace);
+    let theirs = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.55"}]}}}).to_string();
+    bed.kubectl(&["patch", "ingress", "shop", "--subresource=status", "--type=merge", "-p", &theirs]);
+    let before = bed.get("Ingress", "shop").unwrap();
+    let mut quiet = Controller::start(&bed, "quiet", &["--no-publish-status"]);
+    quiet.await_ready();
+    // Other statuses are written, and this one is due later than the Ingress's would be.
+    bed.apply(
+        "apiVersion: moongate.dev/v1alpha1\nkind: LuaPlugin\nmetadata: {name: late}\nspec: {phases: {log: return}}",
+    );
+    bed.await_object("LuaPlugin", "late", "with a status", |plugin| plugin["status"]["conditions"].is_array());
+    let object = bed.get("Ingress", "shop").unwrap();
+    assert_eq!(object["status"]["loadBalancer"]["ingress"], json!([{"ip": "192.0.2.55"}]));
+    assert_eq!(object["metadata"]["managedFields"], before["metadata"]["managedFields"], "nobody wrote anything");
+    quiet.process.signal("TERM");
+    assert!(quiet.process.wait().success());
+    let _loud = Controller::start(&bed, "loud", &["--publish-address=192.0.2.7"]);
+    bed.await_object("Ingress", "shop", "with an address", |ingress| {
+        ingress["status"]["loadBalancer"]["ingress"][0]["ip"] == "192.0.2.7"
+    });
+    bed.delete("IngressClass", &bed.namespace);
+}
+
+#[test]
 fn one_leads_and_another_takes_over() {
     let Some(bed) = Bed::new("controller-lead") else { return };
     install_definitions(&bed);
