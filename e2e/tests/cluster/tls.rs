@@ -20,16 +20,20 @@ pub(crate) fn of(name: &str, certificate: &Certificate) -> String {
     secret(name, &certificate.certificate, &certificate.key)
 }
 
+/// The body of a GET over HTTPS by a client that trusts this certificate alone, in small letters.
+pub(crate) fn get(site: &Site, host: &str, path: &str, trusted: &Certificate) -> Result<String, String> {
+    let at = format!("{host}:443:{}", site.address.ip());
+    let file = trusted.file.display().to_string();
+    let arguments = ["-sS", "--fail", "--max-time", "10", "--resolve", &at, "--cacert", &file];
+    let mut command = std::process::Command::new("curl");
+    let output = command.args(arguments).arg(format!("https://{host}{path}")).output().map_err(|e| e.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_lowercase();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
 /// Waits until HTTPS is served with this certificate, which is made so that a client that trusts it alone accepts it.
 pub(crate) fn await_trusted(site: &Site, host: &str, certificate: &Certificate, what: &str) {
-    let at = format!("{host}:443:{}", site.address.ip());
-    let file = certificate.file.display().to_string();
-    until_slowly(PATIENCE, what, || {
-        let arguments = ["-sS", "-o", "/dev/null", "--max-time", "10", "--resolve", &at, "--cacert", &file];
-        let mut command = std::process::Command::new("curl");
-        let output = command.args(arguments).arg(format!("https://{host}/")).output().map_err(|e| e.to_string())?;
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
-    });
+    until_slowly(PATIENCE, what, || get(site, host, "/", certificate).map(drop));
 }
 
 #[test]

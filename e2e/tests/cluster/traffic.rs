@@ -78,14 +78,77 @@ spec:
     }
 }
 
+/// Of the published ingress-controller-conformance suite: what it asks of a default backend and of load balancing.
 #[test]
-fn every_pod_gets_its_share() {
-    let Some(site) = Site::new("balance") else { return };
-    site.backend("many", 5);
-    site.apply(&ingress("many", "balance.test", "many", ""));
-    site.await_everywhere("balance.test", "/", 200);
-    let pods: BTreeSet<String> = (0..100).map(|_| site.try_get("balance.test", "/").unwrap().text()).collect();
-    assert_eq!(pods.len(), 5, "{pods:?}");
+fn a_default_backend_gets_what_no_rule_has_and_every_pod_its_share() {
+    // All hosts of the release, for as long as it is there.
+    let Some(site) = Site::alone("default-backend") else { return };
+    site.backend("many", 10);
+    site.apply(
+        "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: all}
+spec: {ingressClassName: moongate, defaultBackend: {service: {name: many, port: {name: http}}}}
+",
+    );
+    site.await_everywhere("no-host.test", "/", 200);
+    for (method, host, path) in [
+        ("GET", "my-host", "/echo"),
+        ("GET", "my-host", "/sub-path/echo"),
+        ("POST", "some-host", "/echo"),
+        ("PUT", "no-host", "/resource/echo"),
+        ("DELETE", "some-host", "/resource/echo"),
+        ("PATCH", "my-host", "/resource/echo"),
+    ] {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Go-http-client/1.1\r\n");
+        let answer = site.try_send(&format!("{head}Content-Length: 0\r\nConnection: close\r\n\r\n")).unwrap();
+        assert_eq!(answer.status, 200, "{method} {host}{path}: {answer:?}");
+        for field in ["content-length", "content-type", "date", "server"] {
+            assert!(answer.has(field), "{field} is missing: {answer:?}");
+        }
+        let seen = answer.text().to_lowercase();
+        let first = format!("{method} {path} http/1.1\r\n").to_lowercase();
+        assert!(seen.starts_with(&first) && seen.contains("user-agent: go-http-client/1.1"), "{seen}");
+    }
+    let pods: BTreeSet<String> = (0..100).map(|_| site.try_get("balance", "/").unwrap().text()).collect();
+    assert_eq!(pods.len(), 10, "{pods:?}");
+    site.delete("Ingress", "all");
+    site.await_everywhere("no-host.test", "/", 404);
+}
+
+#[test]
+fn hosts_are_kept_apart_over_https() {
+    let Some(site) = Site::new("https-hosts") else { return };
+    let (host, files) = ("foo.https-hosts.test", e2e::Manifests::new());
+    for name in ["foo", "wild"] {
+        site.backend(name, 1);
+    }
+    let pair = e2e::certificates::make(files.logs(), &[host, "*.https-hosts.test"]);
+    site.apply(&crate::tls::of("shown", &pair));
+    site.apply(
+        "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: all}
+spec:
+  ingressClassName: moongate
+  tls: [{hosts: [foo.https-hosts.test, '*.https-hosts.test'], secretName: shown}]
+  rules:
+  - host: foo.https-hosts.test
+    http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: foo, port: {name: http}}}}]}
+  - host: '*.https-hosts.test'
+    http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: wild, port: {name: http}}}}]}
+",
+    );
+    crate::tls::await_trusted(&site, host, &pair, "HTTPS of the host");
+    let get = |host: &str, path: &str| crate::tls::get(&site, host, path, &pair);
+    let seen = get(host, "/echo").unwrap();
+    assert!(seen.contains(&format!("host: {host}\r\n")) && seen.contains("x-forwarded-proto: https"), "{seen}");
+    for (host, by) in [(host, "foo-"), ("bar.https-hosts.test", "wild-")] {
+        let said = get(host, "/").unwrap();
+        assert!(said.starts_with(by), "{host} is served by {said}");
+    }
 }
 
 #[test]
