@@ -72,20 +72,53 @@ fn a_plugin_is_created_changed_broken_and_repaired_under_load() {
 }
 
 #[test]
-fn an_error_of_a_script_is_told_with_its_line() {
+fn an_error_of_a_script_is_told_with_its_line_and_hurts_no_other_route() {
     let Some(site) = Site::new("errors") else { return };
     site.backend("web", 1);
-    site.apply(&content("local none = nil; ngx.say(none.field)"));
+    site.apply(&content("ngx.say('fine')"));
     site.apply(&binding("{}"));
     site.apply(&ingress("web", "errors.test", "web", ""));
-    site.await_status("errors.test", "/", 500);
+    // A route of the same namespace, and so of the same VM, with a script of its own.
+    site.apply(&plugin("    headerFilter: \"ngx.header['X-Other'] = 'fine'\"\n").replace("name: says", "name: other"));
+    site.apply(&ingress("other", "other.errors.test", "web", ", annotations: {moongate.dev/plugins: other}"));
+    for host in ["errors.test", "other.errors.test"] {
+        site.await_everywhere(host, "/", 200);
+    }
+    let (load, other) = (site.load("errors.test", "/"), site.load("other.errors.test", "/"));
+    load.await_body("fine");
+
+    site.apply(&content("local none = nil; ngx.say(none.field)"));
+    let failed = |count: u64| {
+        until_slowly(PATIENCE, "requests that fail", || match load.report().failed {
+            enough if enough >= count => Ok(enough),
+            other => Err(other.to_string()),
+        })
+    };
+    failed(50);
+    other.await_answers(50);
     let object = site.await_object("LuaPlugin", "says", "with its error", |o| o["status"]["lastError"].is_string());
     let error = object["status"]["lastError"].as_str().unwrap();
     assert!(error.contains("content:2"), "the phase and the line: {error}");
     assert!(error.contains("index local 'none'"), "what happened: {error}");
-    site.apply(&content("ngx.say('fine')"));
-    site.await_answer("errors.test", "/", "the repaired script", |a| a.text() == "fine\n");
+
+    // In a module, told by its file.
+    let module = "\n  modules: {shop.util: \"local M = {}\\nfunction M.f()\\n  return M.none.field\\nend\\nreturn M\"}";
+    site.apply(&(content("ngx.say(require('shop.util').f())") + module));
+    site.await_object("LuaPlugin", "says", "with the module's error", |o| {
+        o["status"]["lastError"].as_str().is_some_and(|error| error.contains("shop.util") && error.contains(":3:"))
+    });
+    failed(load.report().failed + 50);
+    assert_eq!(site.try_get("other.errors.test", "/").unwrap().header("x-other"), "fine");
+
+    site.apply(&content("ngx.say('repaired')"));
+    load.await_body("repaired");
     site.await_object("LuaPlugin", "says", "without the error", |o| !o["status"]["lastError"].is_string());
+    site.await_everywhere("errors.test", "/", 200);
+    let before = load.report().failed;
+    load.await_answers(100);
+    assert_eq!(load.report().failed, before, "nothing fails any more");
+    other.await_answers(50);
+    site.assert_none_failed(other);
 }
 
 #[test]
