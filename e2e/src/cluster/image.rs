@@ -11,6 +11,11 @@ use serde_json::json;
 use super::{BACKEND, BUSYBOX, MOONGATE, PAUSE};
 use crate::process;
 
+/// Where Moongate's image has its binary.
+const PLACE: &str = "/usr/local/bin/moongate";
+/// Whom images of servers run as.
+const USER: &str = "65532:65532";
+
 /// What an image has and how it starts.
 struct Image<'a> {
     name: &'a str,
@@ -29,7 +34,7 @@ pub fn all(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Moongate's image, laid out as the Dockerfile's; `name` is its repository and tag.
 pub fn moongate(folder: &Path, binary: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    dynamic(folder, name, binary, "/usr/local/bin/moongate")
+    dynamic(folder, name, binary, PLACE)
 }
 
 fn pause(folder: &Path) -> anyhow::Result<PathBuf> {
@@ -75,7 +80,7 @@ fn dynamic(folder: &Path, name: &str, binary: &Path, place: &str) -> anyhow::Res
     if Path::new(trusted).exists() {
         files.push((trusted.to_owned(), trusted.into()));
     }
-    Image { name, entrypoint: &[place], user: "65532:65532", files, links: Vec::new() }.write(folder)
+    Image { name, entrypoint: &[place], user: USER, files, links: Vec::new() }.write(folder)
 }
 
 impl Image<'_> {
@@ -130,4 +135,90 @@ fn header(size: u64, mode: u32) -> tar::Header {
     header.set_size(size);
     header.set_mode(mode);
     header
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::{PLACE, USER};
+    use crate::tidy;
+
+    /// The instructions of the Dockerfile as `(name, rest)`, lines that go on joined, by stage.
+    fn stages() -> Vec<Vec<(String, String)>> {
+        let text = tidy::read("Dockerfile").unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+        let mut stages = Vec::new();
+        for line in lines.replace("\\\n", " ").lines().filter(|line| !line.trim().is_empty()) {
+            let (name, rest) = line.split_once(' ').unwrap();
+            let rest: Vec<&str> = rest.split_whitespace().collect();
+            if name == "FROM" {
+                stages.push(Vec::new());
+            }
+            stages.last_mut().unwrap().push((name.to_owned(), rest.join(" ")));
+        }
+        stages
+    }
+
+    fn all<'a>(stage: &'a [(String, String)], name: &str) -> Vec<&'a str> {
+        stage.iter().filter(|(n, _)| n == name).map(|(_, rest)| rest.as_str()).collect()
+    }
+
+    #[test]
+    fn the_dockerfile_makes_what_the_tests_run() {
+        let stages = stages();
+        let [build, image] = stages.as_slice() else { panic!("two stages: {stages:?}") };
+        // What one stage takes, the other has made.
+        let made = "/out/moongate";
+        assert_eq!(all(image, "COPY"), [format!("--from=build {made} {PLACE}")]);
+        assert!(all(build, "FROM")[0].ends_with(" AS build"));
+        let run = all(build, "RUN").join(" ");
+        assert!(run.contains("cargo build --release --locked --bin moongate "), "{run}");
+        assert!(run.contains(&format!("install -D target/release/moongate {made} ")), "{run}");
+        assert_eq!(all(build, "COPY"), [". ."]);
+        // It has to be built by the compiler that all else is, on a Debian whose C library the image has.
+        let toolchain = tidy::read("rust-toolchain.toml").unwrap();
+        let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"');
+        assert_eq!(all(build, "ENV"), [format!("RUSTUP_TOOLCHAIN={channel}")]);
+        let short = channel.rsplit_once('.').unwrap().0;
+        assert_eq!(all(build, "FROM"), [format!("rust:{short}-bookworm AS build")]);
+        assert_eq!(all(image, "FROM"), ["gcr.io/distroless/cc-debian12:nonroot"], "bookworm is Debian 12");
+        assert_eq!(all(image, "USER"), [USER]);
+        assert_eq!(all(image, "ENTRYPOINT"), [format!("[\"{PLACE}\"]")]);
+        let values: Value = serde_saphyr::from_str(&tidy::read("charts/moongate/values.yaml").unwrap()).unwrap();
+        let ports = ["http", "https", "metrics"].map(|port| values["dataplane"]["containerPort"][port].to_string());
+        assert_eq!(all(image, "EXPOSE"), [ports.join(" ")]);
+    }
+
+    /// The file that a source file includes, relative to the repository.
+    fn included(by: &str, path: &str) -> String {
+        let mut place: Vec<&str> = by.split('/').collect();
+        place.pop();
+        for part in path.split('/') {
+            match part {
+                ".." => drop(place.pop()),
+                part => place.push(part),
+            }
+        }
+        place.join("/")
+    }
+
+    #[test]
+    fn what_the_image_is_built_from_is_given_to_the_build() {
+        let lists = tidy::read(".dockerignore").unwrap();
+        let given: Vec<&str> = lists.lines().filter_map(|line| line.strip_prefix('!')).collect();
+        let is_given = |file: &str| given.contains(&file.split('/').next().unwrap());
+        let root = tidy::read("Cargo.toml").unwrap();
+        let members = root.lines().find_map(|line| line.strip_prefix("members = ")).unwrap();
+        let mut needed: Vec<String> = members.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+        assert!(needed.len() > 5, "{needed:?}");
+        needed.extend(["Cargo.toml", "Cargo.lock", "src"].map(str::to_owned));
+        for file in tidy::files().unwrap().iter().filter(|file| file.ends_with(".rs") && !file.contains("tests")) {
+            let text = tidy::read(file).unwrap();
+            let files = text.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            needed.extend(files.map(|path| included(file, path)));
+        }
+        let missing: Vec<&String> = needed.iter().filter(|file| !is_given(file)).collect();
+        assert!(missing.is_empty(), ".dockerignore leaves out {missing:?}");
+    }
 }
