@@ -53,14 +53,23 @@ pub enum Outcome {
     Set(Value),
     /// The key does not exist.
     Absent,
-    /// The value cannot be told: what is published stays, and where there is nothing, this is.
+    /// The value cannot be told: what is published stays, and where there is nothing, this stands in.
     Keep(Option<Value>),
 }
 
 /// The keys that have a value, as derivations may ask for them.
 pub trait Published {
-    /// Whether a key has a value; if not, why, as far as known.
-    fn published(&self, key: &Key) -> Result<(), String>;
+    /// Whether a key has a value.
+    fn published(&self, key: &Key) -> Result<(), NotPublished>;
+}
+
+/// A key that has no value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NotPublished {
+    /// As far as known.
+    pub why: String,
+    /// It cannot be told now: a data plane may have an earlier one.
+    pub is_kept: bool,
 }
 
 /// What a derivation sees.
@@ -227,8 +236,8 @@ impl<'a> Reader<'a> {
         self.store.config_object(&name)
     }
 
-    /// Whether another key has a value; if not, why, as far as known.
-    pub fn published(&self, key: &Key) -> Result<(), String> {
+    /// Whether another key has a value.
+    pub fn published(&self, key: &Key) -> Result<(), NotPublished> {
         self.read(Fact::Published(key.clone()));
         self.published.published(key)
     }

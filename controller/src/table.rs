@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::layered::Map;
 use crate::problem::{ObjectRef, Problem};
-use crate::reader::{Goal, Input, Outcome, Published, Reader, Record};
+use crate::reader::{Goal, Input, NotPublished, Outcome, Published, Reader, Record};
 use crate::store::object::plugin_id;
 use crate::store::{Fact, Kind, ObjectId, Store, Update};
 use crate::translate::{self, Options};
@@ -47,6 +47,8 @@ struct Node {
     /// How many values name it.
     namers: u32,
     value: Option<Arc<Value>>,
+    /// The value cannot be told, and there is no earlier one: `value` stands in for it, if anything does.
+    is_stand_in: bool,
     reads: Vec<FactId>,
     names: Vec<NodeId>,
     problems: Vec<Problem>,
@@ -57,6 +59,11 @@ struct Node {
 pub struct Step {
     /// To the table, in key order; at most one per key, and none that changes nothing.
     pub changes: Vec<Change>,
+    /// The same for keys of which only whether they are stand-ins is another.
+    pub retold: Vec<Change>,
+    /// Of the keys of both, the ones whose value cannot be told and was never known here: what is set, or that nothing is,
+    /// stands in for it. Who has a value of such a key keeps it.
+    pub stand_ins: BTreeSet<Key>,
     /// The objects whose problems are others than before, with all their problems.
     pub problems: BTreeMap<ObjectRef, Vec<Problem>>,
     /// The objects that were checked: what holds for them as a whole, such as an Ingress's class, may be different.
@@ -75,8 +82,8 @@ struct Work {
     queue: BTreeSet<(u8, NodeId)>,
     /// Goals that may have lost their last reason to be.
     orphans: Vec<NodeId>,
-    /// The values that keys had when the change began, of those that were touched.
-    before: BTreeMap<Key, Option<Arc<Value>>>,
+    /// What keys had when the change began, of those that were touched: the value, and whether it was a stand-in.
+    before: BTreeMap<Key, (Option<Arc<Value>>, bool)>,
 }
 
 impl<'l> Layered<'l> {
@@ -140,7 +147,11 @@ impl<'l> Layered<'l> {
 
     /// The value of a key.
     pub fn get(&self, key: &Key) -> Option<&Arc<Value>> {
-        self.nodes.get(*self.ids.get(&Goal::Key(key.clone()))?)?.value.as_ref()
+        self.node(key)?.value.as_ref()
+    }
+
+    fn node(&self, key: &Key) -> Option<&Node> {
+        self.nodes.get(*self.ids.get(&Goal::Key(key.clone()))?)
     }
 
     /// The whole table.
@@ -216,7 +227,9 @@ impl<'l> Layered<'l> {
 
     fn add(&mut self, goal: Goal, input: Input, work: &mut Work) -> NodeId {
         let (reads, names, problems) = (Vec::new(), Vec::new(), Vec::new());
-        let node = Node { goal: goal.clone(), input, is_root: false, namers: 0, value: None, reads, names, problems };
+        let (value, is_stand_in) = (None, false);
+        let node =
+            Node { goal: goal.clone(), input, is_root: false, namers: 0, value, is_stand_in, reads, names, problems };
         let id = self.nodes.insert(node);
         work.queue.insert((rank(&goal), id));
         self.ids.insert(goal, id);
@@ -245,15 +258,16 @@ impl<'l> Layered<'l> {
             Outcome::Absent if is_unknown => Outcome::Keep(None),
             known => known,
         };
-        let is_kept = matches!(outcome, Outcome::Keep(_)) && node.value.is_some();
+        let can_tell = !matches!(outcome, Outcome::Keep(_));
+        let is_kept = !can_tell && node.value.is_some() && !node.is_stand_in;
         let value = match outcome {
-            Outcome::Set(value) | Outcome::Keep(Some(value)) if !is_kept => Some(Arc::new(value)),
             Outcome::Keep(_) if is_kept => node.value.clone(),
-            _ => None,
+            Outcome::Set(value) | Outcome::Keep(Some(value)) => Some(Arc::new(value)),
+            Outcome::Absent | Outcome::Keep(None) => None,
         };
         let why_not = self.nodes[id].why_not();
         self.record(id, record, is_kept, work);
-        self.set_value(id, value, work);
+        self.set_value(id, value, !can_tell && !is_kept, work);
         if let (Goal::Key(key), true) = (&self.nodes[id].goal, self.nodes[id].why_not() != why_not) {
             self.touch(&Fact::Published(key.clone()), work);
         }
@@ -295,14 +309,16 @@ impl<'l> Layered<'l> {
         }
     }
 
-    fn set_value(&mut self, id: NodeId, value: Option<Arc<Value>>, work: &mut Work) {
+    fn set_value(&mut self, id: NodeId, value: Option<Arc<Value>>, is_stand_in: bool, work: &mut Work) {
         let node = &mut self.nodes[id];
         let Goal::Key(key) = &node.goal else { return };
-        if node.value == value {
+        if node.value == value && node.is_stand_in == is_stand_in {
             return;
         }
         let key = key.clone();
-        work.before.entry(key).or_insert(std::mem::replace(&mut node.value, value));
+        let value = std::mem::replace(&mut node.value, value);
+        let is_stand_in = std::mem::replace(&mut node.is_stand_in, is_stand_in);
+        work.before.entry(key).or_insert((value, is_stand_in));
     }
 
     fn drop_orphan(&mut self, id: NodeId, work: &mut Work) {
@@ -311,7 +327,7 @@ impl<'l> Layered<'l> {
             return;
         }
         self.record(id, Record::default(), false, work);
-        self.set_value(id, None, work);
+        self.set_value(id, None, false, work);
         let Some(node) = self.nodes.remove(id) else { return };
         work.queue.remove(&(rank(&node.goal), id));
         self.ids.remove(&node.goal);
@@ -321,12 +337,19 @@ impl<'l> Layered<'l> {
     }
 
     fn finish(&mut self, mut work: Work) -> Step {
-        for (key, before) in work.before {
-            let now = self.get(&key);
-            if before.as_ref() == now {
-                continue;
+        for (key, (before, was_stand_in)) in work.before {
+            let node = self.node(&key);
+            let now = node.and_then(|node| node.value.as_ref());
+            let is_stand_in = node.is_some_and(|node| node.is_stand_in);
+            let changes = match (before.as_ref() == now, was_stand_in == is_stand_in) {
+                (true, true) => continue,
+                (true, false) => &mut work.step.retold,
+                (false, _) => &mut work.step.changes,
+            };
+            if is_stand_in {
+                work.step.stand_ins.insert(key.clone());
             }
-            work.step.changes.push(match now {
+            changes.push(match now {
                 Some(value) => Change::Set(key, value.clone()),
                 None => Change::Delete(key),
             });
@@ -338,21 +361,18 @@ impl<'l> Layered<'l> {
 
 impl Node {
     /// Why it has no value: its first problem.
-    fn why_not(&self) -> Option<String> {
-        match self.value {
-            Some(_) => None,
-            None => Some(self.problems.first().map_or(String::new(), |p| p.message.clone())),
-        }
+    fn why_not(&self) -> Option<NotPublished> {
+        let why = || self.problems.first().map_or(String::new(), |p| p.message.clone());
+        self.value.is_none().then(|| NotPublished { why: why(), is_kept: self.is_stand_in })
     }
 }
 
 impl Published for Layered<'_> {
-    fn published(&self, key: &Key) -> Result<(), String> {
-        let node = self.ids.get(&Goal::Key(key.clone())).and_then(|id| self.nodes.get(*id));
-        match node.map(Node::why_not) {
+    fn published(&self, key: &Key) -> Result<(), NotPublished> {
+        match self.node(key).map(Node::why_not) {
             Some(None) => Ok(()),
             Some(Some(why_not)) => Err(why_not),
-            None => Err(String::new()),
+            None => Err(NotPublished::default()),
         }
     }
 }

@@ -9,7 +9,7 @@ mod history {
     pub(crate) mod objects;
 }
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use controller::store::{Object, ObjectId, Update};
 use controller::table::Step;
@@ -17,13 +17,14 @@ use controller::translate::Options;
 use controller::{ObjectRef, Problem, Translator};
 use history::objects::{SLOTS, Slot};
 use proptest::prelude::*;
-use routing::Table;
+use routing::{Change, Key, Table};
 
 /// A translator, and what its steps have said so far.
 struct Followed {
     translator: Translator,
     objects: BTreeMap<ObjectId, Object>,
     table: Table,
+    stand_ins: BTreeSet<Key>,
     problems: BTreeMap<ObjectRef, Vec<Problem>>,
 }
 
@@ -31,7 +32,13 @@ impl Followed {
     fn new() -> Self {
         let options = Options { watch_without_class: true, ..Options::default() };
         let translator = Translator::new(options);
-        Self { translator, objects: BTreeMap::new(), table: Table::default(), problems: BTreeMap::new() }
+        Self {
+            translator,
+            objects: BTreeMap::new(),
+            table: Table::default(),
+            stand_ins: BTreeSet::new(),
+            problems: BTreeMap::new(),
+        }
     }
 
     fn change(&mut self, updates: Vec<Update>) -> Step {
@@ -44,6 +51,10 @@ impl Followed {
         }
         let step = self.translator.change(updates);
         self.table.apply(&step.changes);
+        self.table.apply(&step.retold);
+        let told = step.changes.iter().chain(&step.retold).map(Change::key);
+        self.stand_ins.retain(|key| told.clone().all(|told| told != key));
+        self.stand_ins.extend(step.stand_ins.clone());
         self.problems.extend(step.problems.clone());
         self.problems.retain(|_, problems| !problems.is_empty());
         assert_eq!(self.table, self.translator.table(), "the changes lead to the table");
@@ -65,6 +76,7 @@ impl Followed {
         let there: Vec<_> = missing.iter().map(|change| self.table.0.get(change.key())).collect();
         assert!(missing.is_empty(), "{missing:#?}\nmissing; there was {there:#?}");
         assert_eq!(self.translator.problems(), fresh.translator.problems());
+        assert_eq!(self.stand_ins, fresh.stand_ins);
     }
 }
 

@@ -9,9 +9,9 @@ use controller::Translator;
 use controller::files::read_text;
 use controller::store::{Kind, Object, ObjectId, Update};
 use controller::translate::Options;
-use routing::key::{ChainKey, PathKind, RouteKey};
+use routing::key::{ChainKey, PathKind, PluginKey, PluginKind, RouteKey};
 use routing::value::{Action, Value};
-use routing::{Key, ObjectName};
+use routing::{Change, Key, ObjectName};
 
 const OBJECTS: &str = r#"
 apiVersion: networking.k8s.io/v1
@@ -129,4 +129,53 @@ fn a_plugin_that_was_good_once_goes_on_and_one_that_never_was_closes_its_routes(
         Some("there is no"),
     );
     check(Some(plugin("return return")), Some("unexpected symbol"));
+}
+
+#[test]
+fn what_was_never_known_is_told_as_such() {
+    let plugin = |code: &str| {
+        let text = format!(
+            "apiVersion: moongate.dev/v1alpha1\nkind: LuaPlugin\nmetadata: {{name: auth}}\nspec: {{phases: {{access: {code}}}}}\n"
+        );
+        Update::Apply(object(&text))
+    };
+    let name = ObjectName::new("default", "auth");
+    let key = Key::Plugin(PluginKey { kind: PluginKind::LuaPlugin, name: name.clone() });
+    let chain = Key::Chain(ChainKey::Ingress(ObjectName::new("default", "shop")));
+    let mut translator = shop();
+    // Is the key a stand-in, is its value another, and is that only told; and whether a use may run where it is held.
+    let mut check = |update: Update, told: (bool, bool, bool), if_held: bool| {
+        let step = translator.change([update]);
+        let has = |changes: &[Change]| changes.iter().any(|change| *change.key() == key);
+        assert_eq!((step.stand_ins.contains(&key), has(&step.changes), has(&step.retold)), told, "{step:#?}");
+        let Value::Chain(chain) = &**translator.get(&chain).unwrap() else { panic!("no chain") };
+        assert_eq!(chain.if_held.len(), usize::from(if_held), "{chain:?}");
+    };
+    check(plugin("return return"), (true, false, true), true);
+    check(plugin("'if'"), (false, false, false), true);
+    check(Update::Delete(ObjectId::new(Kind::LuaPlugin, name)), (false, false, true), false);
+    check(plugin("return return"), (true, false, true), true);
+    check(plugin("return"), (false, true, false), false);
+    check(plugin("return return"), (false, false, false), false);
+    let mut late = shop();
+    late.change([plugin("return return")]);
+    assert!(late.get(&Key::Namespace("default".into())).is_some(), "an earlier version needs it where it is held");
+}
+
+#[test]
+fn what_stands_in_follows_what_can_be_told() {
+    let mut translator = Translator::new(Options::standalone());
+    let objects = read_text(OBJECTS).0.into_iter().filter(|object| object.id().kind == Kind::Ingress);
+    let service = |name: &str| Update::Unknown(ObjectId::new(Kind::Service, ObjectName::new("default", name)));
+    let key = route("/");
+    let step = translator.change(objects.map(Update::Apply).chain([service("web"), service("other")]));
+    assert!(step.stand_ins.contains(&key), "{step:#?}");
+    let other = OBJECTS.replace("name: web, port", "name: other, port");
+    let step = translator.change([Update::Apply(read_text(&other).0.remove(0))]);
+    assert!(step.stand_ins.contains(&key), "{step:#?}");
+    let Value::Route(value) = &**translator.get(&key).unwrap() else { panic!("no route") };
+    assert_eq!(value.service, "other");
+    let step = translator.change([Update::Delete(ObjectId::new(Kind::Service, ObjectName::new("default", "other")))]);
+    let is_told = step.retold.iter().any(|change| *change.key() == key);
+    assert!(is_told && step.stand_ins.is_empty(), "it refuses as before, and for certain: {step:#?}");
 }

@@ -365,6 +365,11 @@ impl RoutePolicyOverrides {
 pub struct Chain {
     /// In running order.
     pub uses: Vec<Use>,
+    /// For who may have an earlier version of what the controller cannot tell: the same uses in the same order, with those
+    /// that such a version would mend. Where both plugin and config of one are there, it runs; else it is as `uses` says,
+    /// or left out where that says nothing of it. Empty: `uses` says it all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub if_held: Vec<Use>,
 }
 
 /// One use of a plugin in a chain.

@@ -55,7 +55,7 @@ pub(crate) fn scripted(host: &str, source: &str) -> Vec<Pair> {
         (Key::Upstream("shop/web:80".into()), Arc::new(Value::Upstream(upstream))),
         (Key::Plugin(plugin.clone()), Arc::new(Value::Plugin(with_access(source)))),
         (Key::Binding(binding), Arc::new(Value::Binding(Binding { plugin, config, secrets: Vec::new() }))),
-        (Key::Chain(chain), Arc::new(Value::Chain(Chain { uses }))),
+        (Key::Chain(chain), Arc::new(Value::Chain(Chain { uses, if_held: Vec::new() }))),
         (key, Arc::new(Value::Route(route))),
     ]
 }

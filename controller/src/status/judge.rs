@@ -23,6 +23,9 @@ const RESOLVED: &str = "ResolvedRefs";
 const CONFLICTED: &str = "Conflicted";
 const PROGRAMMED: &str = "Programmed";
 
+const NOT_VALID_MESSAGE: &str =
+    "not in effect, for what the other conditions say; a data plane that has an earlier good version keeps that";
+
 /// What holds for all objects.
 #[derive(Debug, Default)]
 pub(super) struct World {
@@ -213,7 +216,7 @@ impl Case<'_> {
         let is_bad = |p: &Problem| p.severity == Severity::Error && p.cause() != Cause::Collision;
         if !in_table {
             return Some(match self.problems().any(is_bad) {
-                true => Said::no(PROGRAMMED, "NotValid", "no data plane has it, for what the other conditions say"),
+                true => Said::no(PROGRAMMED, "NotValid", NOT_VALID_MESSAGE),
                 false => Said::no(PROGRAMMED, "NotUsed", "no data plane has it: no route that is served uses it"),
             });
         }

@@ -7,19 +7,34 @@ use routing::value::{Chain, FailurePolicy, Use, Value};
 use routing::{Key, ObjectName};
 
 use super::{namespace, policy};
-use crate::reader::{Input, Outcome, Reader};
+use crate::reader::{Input, NotPublished, Outcome, Reader};
 use crate::store::object::Plugin;
 use crate::translate::Options;
 
 pub(super) fn derive(chain: &ChainKey, options: &Options, reader: &Reader<'_>) -> Outcome {
-    let uses = uses(chain, reader).into_iter().filter_map(|(plugin, binding)| {
+    let mut value = Chain::default();
+    let mut is_any_kept = false;
+    for (plugin, binding) in uses(chain, reader) {
         let found = reader.plugin(&plugin);
         let broken = broken(&plugin, &binding, user(chain, &binding), options, reader).err();
         let goes_without = broken.is_some()
             && found.is_some_and(|p| FailurePolicy::from(p.spec.failure_policy) == FailurePolicy::Ignore);
-        (!goes_without).then_some(Use { plugin, binding, broken })
-    });
-    Outcome::Set(Value::Chain(Chain { uses: uses.collect() }))
+        let is_kept = broken.as_ref().is_some_and(|broken| broken.is_kept);
+        let used = Use { plugin, binding, broken: broken.map(|broken| broken.why) };
+        is_any_kept |= is_kept;
+        if is_kept {
+            value.if_held.push(Use { broken: None, ..used.clone() });
+        } else if !goes_without {
+            value.if_held.push(used.clone());
+        }
+        if !goes_without {
+            value.uses.push(used);
+        }
+    }
+    if !is_any_kept {
+        value.if_held.clear();
+    }
+    Outcome::Set(Value::Chain(value))
 }
 
 /// The namespace that uses a plugin; none for the platform.
@@ -59,22 +74,29 @@ fn binding_name(binding: &BindingKey) -> &ObjectName {
     }
 }
 
-/// Whether a use can run; if not, why. For the log.
+/// Whether a use can run. Why not is for the log.
 fn broken(
     key: &PluginKey,
     binding: &BindingKey,
     user: Option<&str>,
     options: &Options,
     reader: &Reader<'_>,
-) -> Result<(), String> {
-    let plugin = reader.plugin(key).ok_or_else(|| format!("there is no {key}"))?;
-    may_use(plugin, user, options, reader)?;
+) -> Result<(), NotPublished> {
+    let not = |why: String| NotPublished { why, is_kept: false };
+    let plugin = reader.plugin(key).ok_or_else(|| not(format!("there is no {key}")))?;
+    may_use(plugin, user, options, reader).map_err(not)?;
     // What may not be used is not even sent: its `init` would run.
     reader.name(Key::Plugin(key.clone()), Input::None);
     reader.name(Key::Binding(binding.clone()), Input::None);
-    let because = |what: String, why: String| if why.is_empty() { what } else { format!("{what}: {why}") };
-    reader.published(&Key::Plugin(key.clone())).map_err(|why| because(format!("{key} cannot be used"), why))?;
-    reader.published(&Key::Binding(binding.clone())).map_err(|why| because(format!("{binding} cannot be used"), why))
+    let because = |what: &dyn std::fmt::Display, not: NotPublished| NotPublished {
+        why: match not.why.as_str() {
+            "" => format!("{what} cannot be used"),
+            why => format!("{what} cannot be used: {why}"),
+        },
+        ..not
+    };
+    reader.published(&Key::Plugin(key.clone())).map_err(|not| because(key, not))?;
+    reader.published(&Key::Binding(binding.clone())).map_err(|not| because(binding, not))
 }
 
 /// Whether a namespace (none: the platform) may use a plugin; if not, why and what to do.

@@ -20,11 +20,12 @@ pub(super) fn derive(key: &PluginKey, options: &Options, reader: &Reader<'_>) ->
     let (modules, problems) = check(plugin, reader);
     let is_bad = problems.iter().any(|p| p.severity == crate::Severity::Error);
     problems.into_iter().for_each(|problem| reader.report(problem));
-    if is_bad {
-        return Outcome::Keep(None);
-    }
+    // Needed by an earlier version of the plugin, too.
     if key.kind == PluginKind::LuaPlugin {
         reader.name(Key::Namespace(key.name.namespace.clone()), Input::None);
+    }
+    if is_bad {
+        return Outcome::Keep(None);
     }
     Outcome::Set(Value::Plugin(value(&plugin.spec, &modules, options, reader)))
 }

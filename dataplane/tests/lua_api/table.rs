@@ -104,7 +104,8 @@ fn add(block: &Block, number: usize, put: &mut impl FnMut(Key, Value)) -> ChainK
     let config = json("config").unwrap_or_else(|| serde_json::json!({}));
     put(Key::Binding(binding.clone()), Value::Binding(Binding { plugin: plugin.clone(), config, secrets: Vec::new() }));
     let chain = ChainKey::Ingress(name.clone());
-    put(Key::Chain(chain.clone()), Value::Chain(Chain { uses: vec![Use { plugin, binding, broken: None }] }));
+    let uses = vec![Use { plugin, binding, broken: None }];
+    put(Key::Chain(chain.clone()), Value::Chain(Chain { uses, if_held: Vec::new() }));
     let key = RouteKey { host: block.host.clone(), kind: PathKind::Prefix, path: "/".into() };
     let action = Action::Forward(vec![Backend { upstream: "t/echo:80".into(), weight: 1 }]);
     let route = Route {

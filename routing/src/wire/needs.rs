@@ -32,7 +32,8 @@ pub fn closed(key: &Key, value: Option<&Value>, reason: &str) -> Option<Value> {
             // No plugin has this name, so none can say that it may be ignored.
             let plugin = PluginKey { kind: PluginKind::ClusterLuaPlugin, name: ObjectName::cluster("") };
             let binding = BindingKey::Default(plugin.clone());
-            Some(Value::Chain(Chain { uses: vec![Use { plugin, binding, broken: Some(reason.to_owned()) }] }))
+            let used = Use { plugin, binding, broken: Some(reason.to_owned()) };
+            Some(Value::Chain(Chain { uses: vec![used], if_held: Vec::new() }))
         }
         _ => None,
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use routing::key::{ChainKey, PluginKey};
-use routing::value::{FailurePolicy, Phase, Use};
+use routing::value::{Chain, FailurePolicy, Phase, Use};
 use routing::{Key, Value};
 
 use super::super::{CompiledPlugin, Meta, Plan, PluginUse, ServerRewrite, Step, unique};
@@ -76,7 +76,7 @@ fn place(
     for (level, chain) in chains.iter().enumerate() {
         let key = Key::Chain(chain.clone());
         if let Some(Value::Chain(chain)) = raw.get(&key).map(Arc::as_ref) {
-            for used in &chain.uses {
+            for used in uses_of(chain, plugins) {
                 match uses.iter_mut().find(|(_, u)| u.plugin == used.plugin) {
                     Some((_, earlier)) => *earlier = used,
                     None => uses.push((level, used)),
@@ -97,6 +97,19 @@ fn place(
         }
     }
     placed
+}
+
+/// The uses of a chain; where the controller cannot tell whether one can run, it can if what it needs is here.
+fn uses_of<'a>(chain: &'a Chain, plugins: &Plugins) -> Vec<&'a Use> {
+    let is_here = |used: &&Use| {
+        used.broken.is_none() && plugins.get(&used.plugin).is_some() && plugins.config(&used.binding).is_some()
+    };
+    let is_of = |used: &Use, other: &Use| (&used.plugin, &used.binding) == (&other.plugin, &other.binding);
+    let told = |used: &Use| chain.uses.iter().find(|other| is_of(used, other));
+    match chain.if_held.as_slice() {
+        [] => chain.uses.iter().collect(),
+        all => all.iter().filter_map(|used| Some(used).filter(is_here).or_else(|| told(used))).collect(),
+    }
 }
 
 fn ignorable(plugin: &PluginKey, plugins: &Plugins) -> bool {
