@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use controller::standalone::Standalone;
 use controller::store::{Fact, Kind, ObjectId};
 use routing::value::{Settings, Value};
-use routing::{Change, Key};
+use routing::{Change, Key, names};
 use serde_json::{Value as Json, json};
 
 #[test]
@@ -61,10 +61,30 @@ fn assert_references_are_complete(input: &Path, standalone: &Standalone) {
     }
 }
 
+/// A data plane that keeps a value keeps what `routing::names` tells of it: every key but the roots is told by some value.
+fn assert_names_are_complete(input: &Path, standalone: &Standalone) {
+    let table = standalone.translator().table().0;
+    let is_root = |key: &&Key| matches!(key, Key::Settings | Key::Host(_) | Key::Route(_));
+    let mut next: Vec<Key> = table.keys().filter(is_root).cloned().collect();
+    let mut reached = BTreeSet::new();
+    while let Some(key) = next.pop() {
+        match (table.get(&key), &key) {
+            (Some(value), _) => next.extend(names(&key, value).into_iter().filter(|name| !reached.contains(name))),
+            // The plugin is bad, and an earlier version would need it.
+            (None, Key::Plugin(plugin)) => next.push(Key::Namespace(plugin.name.namespace.clone())),
+            (None, _) => {}
+        }
+        reached.insert(key);
+    }
+    let untold: Vec<&Key> = table.keys().filter(|key| !reached.contains(*key)).collect();
+    assert!(untold.is_empty(), "{}: routing::names does not tell of {untold:?}", input.display());
+}
+
 /// The table without default settings, and the problems with the file's name alone.
 fn render(input: &Path) -> String {
     let mut standalone = Standalone::open(&[input.to_owned()]);
     assert_references_are_complete(input, &standalone);
+    assert_names_are_complete(input, &standalone);
     let directory = format!("{}/", input.parent().unwrap().display());
     let problems: Vec<String> = standalone.problems().iter().map(|p| p.to_string().replace(&directory, "")).collect();
     let mut table = BTreeMap::new();

@@ -4,6 +4,7 @@
 //! In the order in which data travels:
 //! - [`key`]: what a resource of the table is called
 //! - [`value`]: what it says
+//! - [`names()`]: what it refers to
 //! - [`hash`]: whether it changed
 //! - [`change`]: how a table moves from one state to the next
 //! - [`path`]: the form in which request paths are matched
@@ -16,6 +17,7 @@
 pub mod change;
 pub mod hash;
 pub mod key;
+mod names;
 pub mod path;
 pub mod router;
 pub mod seats;
@@ -26,5 +28,6 @@ pub mod wire;
 pub use change::{Change, Commit, KeyProblem, Table};
 pub use hash::Hash;
 pub use key::{Key, ObjectName, PathKind, RouteKey};
+pub use names::names;
 pub use secret::PrivateBytes;
 pub use value::Value;
