@@ -9,7 +9,7 @@ use controller::Translator;
 use controller::files::read_text;
 use controller::store::{Kind, Object, ObjectId, Update};
 use controller::translate::Options;
-use routing::key::{ChainKey, PathKind, PluginKey, PluginKind, RouteKey};
+use routing::key::{BindingKey, ChainKey, PathKind, PluginKey, PluginKind, RouteKey};
 use routing::value::{Action, Value};
 use routing::{Change, Key, ObjectName};
 
@@ -178,4 +178,45 @@ fn what_stands_in_follows_what_can_be_told() {
     let step = translator.change([Update::Delete(ObjectId::new(Kind::Service, ObjectName::new("default", "other")))]);
     let is_told = step.retold.iter().any(|change| *change.key() == key);
     assert!(is_told && step.stand_ins.is_empty(), "it refuses as before, and for certain: {step:#?}");
+}
+
+#[test]
+fn a_config_outlives_a_bad_update_and_no_secret_that_is_taken_away() {
+    let plugin = "apiVersion: moongate.dev/v1alpha1\nkind: LuaPlugin\nmetadata: {name: auth}\nspec: {phases: {access: return}, configSchema: {openAPIV3Schema: {type: object, properties: {limit: {type: integer}, key: {type: string}}}}}\n";
+    let binding = |limit: &str| {
+        let text = format!(
+            "apiVersion: moongate.dev/v1alpha1\nkind: LuaPluginBinding\nmetadata: {{name: bound}}\nspec: {{pluginRef: {{name: auth}}, targetRefs: [{{group: networking.k8s.io, kind: Ingress, name: shop}}], config: {{limit: {limit}}}, secretRefs: [{{path: key, name: keys, key: key}}]}}\n"
+        );
+        Update::Apply(object(&text))
+    };
+    let secret = |label: &str, key: &str| {
+        let text = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: keys, labels: {{moongate.dev/lua-readable: '{label}'}}}}\nstringData: {{{key}: hidden}}\n"
+        );
+        Update::Apply(object(&text))
+    };
+    let id = ObjectId::new(Kind::Secret, ObjectName::new("default", "keys"));
+    let mut translator = shop();
+    translator.change([Update::Apply(object(plugin))]);
+    let name = BindingKey::LuaPluginBinding(ObjectName::new("default", "bound"));
+    let (key, chain) = (Key::Binding(name.clone()), Key::Chain(ChainKey::Ingress(ObjectName::new("default", "shop"))));
+    let mut check = |updates: Vec<Update>, limit: Option<i64>| {
+        translator.change(updates);
+        let found = translator.get(&key).map(|value| match &**value {
+            Value::Binding(binding) => binding.config["limit"].as_i64().unwrap(),
+            other => panic!("{other:?}"),
+        });
+        let Value::Chain(chain) = &**translator.get(&chain).unwrap() else { panic!("no chain") };
+        let is_broken = chain.uses.iter().any(|used| used.binding == name && used.broken.is_some());
+        assert_eq!((found, is_broken), (limit, limit.is_none()), "{:?}", translator.problems());
+    };
+    check(vec![secret("true", "key"), binding("1")], Some(1));
+    check(vec![binding("none")], Some(1));
+    check(vec![Update::Unknown(id.clone())], Some(1));
+    for taken in [Update::Delete(id), secret("false", "key"), secret("true", "other")] {
+        check(vec![taken], None);
+        check(vec![secret("true", "key"), binding("none")], None);
+        check(vec![binding("2")], Some(2));
+        check(vec![binding("none")], Some(2));
+    }
 }

@@ -13,6 +13,9 @@ use crate::translate::Options;
 /// What is wrong with a binding: field, reason, message.
 type Wrong = (String, &'static str, String);
 
+/// Whoever deletes a Secret, one of its keys or its label takes it away: a last good config would go on using it.
+const TAKEN_AWAY: [&str; 3] = ["SecretNotFound", "SecretNotReadable", "SecretKeyNotFound"];
+
 pub(super) fn derive(key: &BindingKey, _: &Options, reader: &Reader<'_>) -> Outcome {
     let value = match key {
         BindingKey::Default(plugin) => match reader.plugin(plugin) {
@@ -27,11 +30,15 @@ pub(super) fn derive(key: &BindingKey, _: &Options, reader: &Reader<'_>) -> Outc
     match value {
         Ok(value) => Outcome::Set(Value::Binding(value)),
         Err(wrong) => {
+            let is_taken_away = wrong.iter().any(|(_, reason, _)| TAKEN_AWAY.contains(reason));
             // Those of a plugin's default config are told to the Ingresses that name it.
             if let Some(binding) = reader.binding(key) {
                 report(binding, wrong, reader);
             }
-            Outcome::Keep(None)
+            match is_taken_away {
+                true => Outcome::Absent,
+                false => Outcome::Keep(None),
+            }
         }
     }
 }
