@@ -18,6 +18,7 @@ mod push {
     mod failing;
     mod follow;
     mod hostile;
+    mod kept;
     mod metrics;
     mod stuck;
     mod versions;

@@ -11,7 +11,7 @@
 //! - [`planes`]: what is known of the data planes
 //! - [`metrics`]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -86,7 +86,7 @@ impl Default for Options {
 pub struct Committed {
     /// A data plane whose applied counter, under this controller's term, is this or more has these changes.
     pub counter: u64,
-    /// Keys whose value is too large for a frame: they stay as they were.
+    /// Keys whose value is too large for a frame: they stay as they were, here or where they are held.
     pub problems: Vec<KeyProblem>,
 }
 
@@ -113,12 +113,16 @@ impl Publisher {
 
     /// Changes of the table. The first call, whatever is in it, says that everything is listed: nothing is pushed before.
     ///
+    /// `stand_ins` are the keys of which what changes only stands in for a value that cannot be told: data planes that have
+    /// one keep it.
+    ///
     /// `versions` are the resource versions of the last objects that changed, by watch: data planes are told, and report
     /// them. `reached` are those up to which each watch knows everything, which may be later: a new leader pushes once
     /// they have come to what a data plane reports.
     pub fn commit(
         &self,
         changes: Vec<Change>,
+        stand_ins: &BTreeSet<Key>,
         versions: BTreeMap<String, String>,
         reached: BTreeMap<String, String>,
     ) -> Committed {
@@ -126,15 +130,21 @@ impl Publisher {
         let mut contents = Vec::with_capacity(changes.len());
         // Serialized before the lock is taken: the first table may be of many megabytes.
         for change in changes {
+            let is_stand_in = stand_ins.contains(change.key());
             match change {
-                Change::Delete(key) => contents.push((key, None)),
-                Change::Set(key, value) => match Content::new(&key, &value, self.0.options.needs) {
+                Change::Delete(key) => {
+                    let content = is_stand_in.then(|| Content::keep(&key));
+                    contents.push((key, content));
+                }
+                Change::Set(key, value) => match Content::new(&key, &value, is_stand_in, self.0.options.needs) {
                     Ok(content) => contents.push((key, Some(content))),
                     Err(e) => problems.push(KeyProblem { key, message: e.to_string() }),
                 },
             }
         }
         let mut state = self.0.state();
+        let unsaid = problems.iter().map(|problem| &problem.key).filter(|key| !state.says(key));
+        contents.extend(unsaid.map(|key| (key.clone(), Some(Content::keep(key)))));
         let counter = state.commit(contents, versions, Instant::now());
         state.reach(reached);
         self.0.metrics.table(state.table());

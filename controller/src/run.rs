@@ -232,7 +232,8 @@ fn take(shared: &Shared, status: &StatusWriter, batch: Batch, told: &mut Told) {
     let step = table.change(updates);
     drop(table);
     let took = begun.elapsed();
-    let committed = shared.publisher.commit(step.changes.clone(), versions, reached);
+    let changes = step.changes.iter().chain(&step.retold).cloned().collect();
+    let committed = shared.publisher.commit(changes, &step.stand_ins, versions, reached);
     shared.metrics.step(&step, took, since.map(|since| since.elapsed()));
     for problem in &committed.problems {
         error!("{}: {}; what it was before goes on being used", problem.key, problem.message);

@@ -9,7 +9,7 @@
 //!                                        <-  Welcome{protocol, version}       then silence, unless it leads
 //!                                        <-  Lead{term}
 //!   Held{pairs, last}, ...               ->                                   once the term is accepted
-//!                                        <-  Set, Delete, ..., Commit{term, counter, versions}
+//!                                        <-  Set, Keep, Delete, ..., Commit{term, counter, versions}
 //!   Applied{term, counter, failed, lua}  ->                                   before it, nothing more is sent
 //!                                        <-  StandBy                          what is not committed is void
 //!   Token{token}                         ->                                   before the earlier one expires
@@ -31,7 +31,7 @@ mod codec;
 mod needs;
 
 pub use codec::{Broken, Decoder, Received, TooLarge, decode_from_plane, decode_to_plane, encode, encode_set};
-pub use needs::{FEATURES, closed, needs};
+pub use needs::{FEATURES, KEEP, closed, needs};
 
 /// Longest frame, its newline included. An object has at most 1.5 MiB in etcd; only what many objects make together,
 /// as the endpoints of a Service, comes near it.
@@ -115,6 +115,8 @@ pub enum ToPlane {
     StandBy {},
     /// A key's value, in effect with the next `Commit`.
     Set(Set),
+    /// A key's value cannot be told now, and nothing stands in for it: what is there stays, if it is not a stand-in.
+    Keep(Keep),
     /// A key is gone, with the next `Commit`.
     Delete {
         /// It.
@@ -193,11 +195,15 @@ pub enum Known<T> {
 pub struct Set {
     /// It.
     pub key: Key,
-    /// Of the value, by the controller: what a data plane reports.
+    /// Of the value, by the controller: what a data plane reports. A stand-in has another one than the same value has.
     pub hash: Hash,
     /// Features that it needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
+    /// The value cannot be told now, and the controller has no earlier one. This is for who has none either; what else is
+    /// there stays, with everything that it names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stand_in: bool,
     /// What it says now.
     pub value: Arc<Value>,
 }
@@ -207,6 +213,15 @@ impl Set {
     pub fn missing(&self) -> Option<&String> {
         self.needs.iter().find(|need| !FEATURES.contains(&need.as_str()))
     }
+}
+
+/// A key of which neither a value nor a stand-in can be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// It.
+    pub key: Key,
+    /// What a data plane reports from here on, whatever it has.
+    pub hash: Hash,
 }
 
 /// A step's end.

@@ -1,6 +1,6 @@
 //! A controller's publisher, serving on loopback.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use controller::publish::{Authenticate, Authenticated, Options, Peer, Planes, Publisher, Refused};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use routing::{Change, wire};
+use routing::{Change, Key, wire};
 use rustls_pki_types::PrivateKeyDer;
 use tokio::sync::watch;
 
@@ -71,10 +71,15 @@ impl Controller {
 
     /// Commits changes, as of the next version of one watch.
     pub(crate) fn commit(&self, changes: Vec<Change>) -> u64 {
+        self.commit_with(changes, &BTreeSet::new())
+    }
+
+    /// The same, where these keys cannot be told.
+    pub(crate) fn commit_with(&self, changes: Vec<Change>, stand_ins: &BTreeSet<Key>) -> u64 {
         let mut version = self.versions.lock().unwrap();
         *version += 1;
         let versions = BTreeMap::from([("ingresses".to_owned(), version.to_string())]);
-        let committed = self.publisher.commit(changes, versions.clone(), versions);
+        let committed = self.publisher.commit(changes, stand_ins, versions.clone(), versions);
         assert_eq!(committed.problems, []);
         committed.counter
     }

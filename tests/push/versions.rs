@@ -62,7 +62,7 @@ async fn lead(peer: &mut Peer, term: u64) -> Vec<(Known<Key>, Hash)> {
 
 async fn set(peer: &Peer, (key, value): Pair) {
     let hash = Hash::of(&*value);
-    peer.send(&ToPlane::Set(Set { key, hash, needs: Vec::new(), value })).await;
+    peer.send(&ToPlane::Set(Set { key, hash, needs: Vec::new(), stand_in: false, value })).await;
 }
 
 async fn commit(peer: &mut Peer, counter: u64) -> Applied {
@@ -133,7 +133,7 @@ fn what_is_not_understood_and_not_known_is_closed_and_not_absent() {
         peer.say(&format!(r#"{{"set":{{"key":{key},"hash":"{hash}","value":{{"Route":{{}}}}}}}}"#)).await;
         // A feature that this version does not have.
         let (key, value) = redirect("needs.example.com");
-        peer.send(&ToPlane::Set(Set { key, hash, needs: vec!["telepathy".into()], value })).await;
+        peer.send(&ToPlane::Set(Set { key, hash, needs: vec!["telepathy".into()], stand_in: false, value })).await;
         (commit(&mut peer, 1).await, peer)
     });
     let plane = DataPlane::with(vec![address.to_string()], |_| {});

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use routing::wire::{self, Known, PROBLEMS_MAX, Received, ToPlane};
 use routing::{Hash, Key};
 
-use super::table::{Entry, Table};
+use super::table::{Content, Entry, Table};
 
 /// Lines are sent in pieces of about this size: what a data plane that does not read can cost is a few of them.
 pub(super) const PIECE: usize = 16 * 1024;
@@ -61,14 +61,14 @@ impl Cursor {
         Self { place: (table.sequence(), usize::MAX), resume, ..Self::default() }
     }
 
-    /// A data plane holds this pair.
-    pub(super) fn holds(&mut self, table: &Table, key: Known<Key>, hash: Hash) {
+    /// A data plane with these features holds this pair.
+    pub(super) fn holds(&mut self, table: &Table, features: &[String], key: Known<Key>, hash: Hash) {
         let Known::Yes(key) = key else {
             // It is of a newer version, and cannot be named in a frame.
             self.whole = true;
             return;
         };
-        match table.get(&key) {
+        match said(table, &key, features) {
             Some((slot, content)) if content.hash == hash && !is_conditional(table, &key) => {
                 self.resume.get_or_insert_default().hold(slot);
             }
@@ -120,14 +120,15 @@ impl Cursor {
                     return false;
                 }
                 // What changed since comes by its change.
-                if entry.content.is_some() && entry.sequence <= upto && !resume.is_held(slot) {
+                let is_said = entry.content.as_ref().is_some_and(|content| content.is_for(features));
+                if is_said && entry.sequence <= upto && !resume.is_held(slot) {
                     self.line(table, entry, features, piece);
                 }
             }
         }
         while let Some(key) = self.strays.pop() {
             // It may be back since.
-            if table.get(&key).is_none() {
+            if said(table, &key, features).is_none() {
                 piece.push(delete(&key));
             }
             if piece.is_full() {
@@ -152,7 +153,7 @@ impl Cursor {
     }
 
     fn line(&mut self, table: &Table, entry: &Entry, features: &[String], piece: &mut Lines) {
-        let Some(content) = &entry.content else {
+        let Some(content) = entry.content.as_ref().filter(|content| content.is_for(features)) else {
             self.withheld.remove(&entry.key);
             piece.push(delete(&entry.key));
             return;
@@ -168,6 +169,11 @@ impl Cursor {
             self.withheld.insert(entry.key.clone(), reason);
         }
     }
+}
+
+/// A key's slot and what is said of it to a data plane with these features.
+fn said<'a>(table: &'a Table, key: &Key, features: &[String]) -> Option<(usize, &'a Content)> {
+    table.get(key).filter(|(_, content)| content.is_for(features))
 }
 
 /// Whether a key's value depends on the data plane: then what it holds may be a substitute.
@@ -186,15 +192,15 @@ fn missing(table: &Table, key: &Key, needs: &[String], features: &[String]) -> O
 
 /// What is sent of a value that a data plane cannot have.
 fn instead(key: &Key, line: &Bytes, reason: &str) -> Bytes {
-    let value = match wire::decode_to_plane(line.trim_ascii_end()) {
-        Ok(Received::Frame(ToPlane::Set(set))) => Some(set.value),
-        _ => None,
+    let (value, stand_in) = match wire::decode_to_plane(line.trim_ascii_end()) {
+        Ok(Received::Frame(ToPlane::Set(set))) => (Some(set.value), set.stand_in),
+        _ => (None, false),
     };
     match (key, wire::closed(key, value.as_deref(), reason)) {
         // Without settings nothing works: it uses what it knows of them.
         (Key::Settings | Key::Host(_), _) => line.clone(),
         (_, Some(closed)) => {
-            let (_, line) = wire::encode_set(key, &closed, &[]).expect("a route that refuses is small");
+            let (_, line) = wire::encode_set(key, &closed, &[], stand_in).expect("a route that refuses is small");
             line.into()
         }
         (_, None) => delete(key),

@@ -143,7 +143,7 @@ impl Link {
         // Without a claim it answers one that has ended.
         let Some(claim) = &mut self.claim else { return };
         for (key, hash) in held.pairs {
-            claim.cursor.holds(table, key, hash);
+            claim.cursor.holds(table, &self.hello.features, key, hash);
         }
         if held.last && claim.held.is_none() {
             claim.cursor.told(table);

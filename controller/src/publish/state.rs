@@ -86,6 +86,14 @@ impl State {
         self.table.sequence() + 1
     }
 
+    /// Whether anything is said of a key, or is about to be.
+    pub(super) fn says(&self, key: &Key) -> bool {
+        match self.pending.changes.get(key) {
+            Some(content) => content.is_some(),
+            None => self.table.get(key).is_some(),
+        }
+    }
+
     /// Everything is known up to these versions.
     pub(super) fn reach(&mut self, reached: BTreeMap<String, String>) {
         self.reached = reached;

@@ -5,28 +5,51 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use routing::wire::{self, TooLarge};
+use routing::wire::{self, Keep, ToPlane, TooLarge};
 use routing::{Hash, Key, Value};
 use slab::Slab;
 
 /// What a key says, encoded once for all data planes.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
-    /// Of the value.
+    /// Of what is said.
     pub(super) hash: Hash,
-    /// The `set` frame.
+    /// The `set` or `keep` frame.
     pub(super) line: Bytes,
     /// Features that it needs; nearly always none.
     pub(super) needs: Arc<[String]>,
+    /// Nothing is said but that what is there stays. Whoever cannot be told so must not have the key.
+    pub(super) is_keep: bool,
 }
 
 impl Content {
+    /// A value, or what stands in for one that cannot be told.
+    ///
     /// # Errors
     /// The value is too large for a frame.
-    pub(super) fn new(key: &Key, value: &Value, needs: fn(&Key, &Value) -> Vec<String>) -> Result<Self, TooLarge> {
+    pub(super) fn new(
+        key: &Key,
+        value: &Value,
+        is_stand_in: bool,
+        needs: fn(&Key, &Value) -> Vec<String>,
+    ) -> Result<Self, TooLarge> {
         let needs = needs(key, value);
-        let (hash, line) = wire::encode_set(key, value, &needs)?;
-        Ok(Self { hash, line: line.into(), needs: needs.into() })
+        let (hash, line) = wire::encode_set(key, value, &needs, is_stand_in)?;
+        Ok(Self { hash, line: line.into(), needs: needs.into(), is_keep: false })
+    }
+
+    /// The value cannot be told, and nothing stands in for it.
+    pub(super) fn keep(key: &Key) -> Self {
+        // No value has it, and no stand-in.
+        let hash = Hash::of_bytes(b"keep");
+        let frame = ToPlane::Keep(Keep { key: key.clone(), hash });
+        let line = wire::encode(&frame).expect("a key is an object's name, which is short");
+        Self { hash, line: line.into(), needs: Arc::default(), is_keep: true }
+    }
+
+    /// Whether a data plane with these features can be told.
+    pub(super) fn is_for(&self, features: &[String]) -> bool {
+        !self.is_keep || features.iter().any(|feature| feature == wire::KEEP)
     }
 }
 

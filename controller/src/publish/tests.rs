@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use routing::value::{Action, Host};
 use routing::wire::{self, Applied, FEATURES, FromPlane, Held, Hello, Known, Lead, PROTOCOLS, Received, ToPlane};
-use routing::{Hash, Key, ObjectName, PathKind, RouteKey, Value};
+use routing::{Change, Hash, Key, ObjectName, PathKind, RouteKey, Value};
 
 use super::link::{Link, Next};
 use super::state::State;
-use super::table::Content;
-use super::{Options, Peer};
+use super::table::{Content, Entry};
+use super::{Options, Peer, Publisher};
 
+mod kept;
 mod plane;
 
 use plane::Plane;
@@ -30,7 +31,7 @@ fn value(n: u16) -> Value {
 }
 
 fn content(key: &Key, value: &Value, needs: fn(&Key, &Value) -> Vec<String>) -> Option<Content> {
-    Some(Content::new(key, value, needs).unwrap())
+    Some(Content::new(key, value, false, needs).unwrap())
 }
 
 fn set(n: u8, v: u16) -> (Key, Option<Content>) {
@@ -41,6 +42,16 @@ fn set(n: u8, v: u16) -> (Key, Option<Content>) {
 
 fn delete(n: u8) -> (Key, Option<Content>) {
     (host(n), None)
+}
+
+fn stand_in(n: u8, v: u16) -> (Key, Option<Content>) {
+    let key = host(n);
+    let content = Content::new(&key, &value(v), true, wire::needs).unwrap();
+    (key, Some(content))
+}
+
+fn keep(n: u8) -> (Key, Option<Content>) {
+    (host(n), Some(Content::keep(&host(n))))
 }
 
 fn versions(n: u64) -> BTreeMap<String, String> {
@@ -368,14 +379,31 @@ fn statuses_are_told_what_is_in_effect_where() {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Commit(Vec<(u8, Option<u16>)>),
+    Commit(Vec<(u8, Said)>),
     Step(usize, u8),
     Drop(usize),
     Term,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Set(u16),
+    StandIn(u16),
+    Keep,
+    Delete,
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    prop_oneof![
+        6 => (0..3u16).prop_map(Said::Set),
+        1 => (0..3u16).prop_map(Said::StandIn),
+        1 => Just(Said::Keep),
+        2 => Just(Said::Delete),
+    ]
+}
+
 fn op() -> impl Strategy<Value = Op> {
-    let change = (0..24u8, proptest::option::weighted(0.7, 0..3u16));
+    let change = (0..24u8, said());
     prop_oneof![
         4 => proptest::collection::vec(change, 0..6).prop_map(Op::Commit),
         6 => (0..3usize, 1..6u8).prop_map(|(plane, steps)| Op::Step(plane, steps)),
@@ -385,17 +413,23 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: at each commit a data plane has exactly the table of that moment.
+    /// Whatever happens in whatever order: at each commit a data plane was told exactly the table of that moment.
     #[test]
     fn at_every_commit_a_data_plane_has_the_table(ops in proptest::collection::vec(op(), 1..60)) {
         let mut state = leader(0..4);
-        let mut planes: Vec<Plane> = ["a", "b", "c"].map(|name| Plane::join(&mut state, name)).into();
+        let mut planes: Vec<Plane> = ["a", "b"].map(|name| Plane::join(&mut state, name)).into();
+        planes.push(Plane::join_with(&mut state, "old", Vec::new()));
         let mut term = 1;
         for op in ops {
             match op {
                 Op::Commit(changes) => {
-                    let changes: BTreeMap<u8, Option<u16>> = changes.into_iter().collect();
-                    let change = |(n, v): (u8, Option<u16>)| v.map_or(delete(n), |v| set(n, v));
+                    let changes: BTreeMap<u8, Said> = changes.into_iter().collect();
+                    let change = |(n, said)| match said {
+                        Said::Set(v) => set(n, v),
+                        Said::StandIn(v) => stand_in(n, v),
+                        Said::Keep => keep(n),
+                        Said::Delete => delete(n),
+                    };
                     commit(&mut state, changes.into_iter().map(change).collect());
                 }
                 Op::Step(plane, steps) => {
@@ -417,6 +451,10 @@ proptest! {
         for plane in &mut planes {
             plane.drain(&mut state);
             plane.is_equal(&state);
+            plane.leave(&mut state);
+            plane.rejoin(&mut state);
+            plane.drain(&mut state);
+            prop_assert_eq!((plane.sets, plane.keeps, plane.deletes), (0, 0, 0), "told again what it knows");
         }
     }
 }

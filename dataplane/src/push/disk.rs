@@ -105,8 +105,9 @@ fn write(mut out: impl Write, held: &Held, version: &str, with_secrets: bool) ->
     let kept = held.kept.iter().map(|(hash, entry)| (Key::Script(*hash), entry));
     let all = held.table.iter().map(|(key, entry)| (key.clone(), entry)).chain(kept);
     let mut keys = 0;
-    for (key, Entry { hash, needs, value }) in all.filter(|(_, entry)| with_secrets || !is_secret(&entry.value)) {
-        let set = Set { key, hash: *hash, needs: needs.clone(), value: value.clone() };
+    for (key, entry) in all.filter(|(_, entry)| with_secrets || !is_secret(&entry.value)) {
+        let Entry { hash, needs, stand_in, value } = entry.clone();
+        let set = Set { key, hash, needs, stand_in, value };
         line(wire::encode(&ToPlane::Set(set)).map_err(io::Error::other))?;
         keys += 1;
     }
@@ -145,7 +146,8 @@ fn read(mut file: impl BufRead, version: &str) -> Result<Held, LoadError> {
                 held.unreadable.insert(key.clone(), message);
                 if let Some(value) = closed {
                     let hash = routing::Hash::of_bytes(b"");
-                    held.table.insert(key, Entry { hash, needs: Vec::new(), value: value.into() });
+                    let entry = Entry { hash, needs: Vec::new(), stand_in: true, value: value.into() };
+                    held.table.insert(key, entry);
                 }
             }
         }
@@ -156,7 +158,7 @@ fn take(set: Set, held: &mut Held) -> Result<(), LoadError> {
     if let Some(need) = set.missing() {
         return Err(LoadError::Feature(need.clone()));
     }
-    held.table.insert(set.key, Entry { hash: set.hash, needs: set.needs, value: set.value });
+    held.table.insert(set.key.clone(), set.into());
     Ok(())
 }
 

@@ -5,14 +5,20 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use routing::key::PluginKey;
-use routing::wire::{self, CommitFrame, Set};
+use routing::wire::{CommitFrame, Set};
 use routing::{Change, Hash, Key, KeyProblem, Value};
+
+mod plan;
+
+use plan::Plan;
 
 /// A value that is in effect.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) hash: Hash,
     pub(super) needs: Vec<String>,
+    /// The controller could not tell the value, and there was none here.
+    pub(super) stand_in: bool,
     pub(super) value: Arc<Value>,
 }
 
@@ -25,6 +31,8 @@ pub(super) struct Batch(pub(super) BTreeMap<Key, Step>);
 pub(super) enum Step {
     /// It has this value.
     Set(Entry),
+    /// It cannot be told: what is good of it stays, and is reported with this hash.
+    Keep(Hash),
     /// It has a value that this data plane does not understand.
     Unreadable(String),
     /// It is gone.
@@ -44,6 +52,11 @@ pub(super) struct Held {
     pub(super) is_foreign: bool,
     /// Keys whose value is not understood.
     pub(super) unreadable: BTreeMap<Key, String>,
+    /// Keys whose value the controller cannot tell, with the hash of what it said instead. What the table has of them is
+    /// the last good value, where there was one.
+    pub(super) untold: OrdMap<Key, Hash>,
+    /// Keys of the table that the controller has no more. A value that stays needs them.
+    pub(super) orphans: BTreeSet<Key>,
     /// Keys that failed. Where there is no last good value the server has a problem of them all the same.
     pub(super) failed: BTreeSet<Key>,
     /// Scripts that are gone, and that a plugin whose newer version fails still has: they are needed after a restart.
@@ -52,47 +65,56 @@ pub(super) struct Held {
 
 impl Batch {
     pub(super) fn set(&mut self, set: Set) {
+        let key = set.key.clone();
         let step = match set.missing() {
             Some(need) => Step::Unreadable(format!("this data plane does not have the feature {need:?}")),
-            None => Step::Set(Entry { hash: set.hash, needs: set.needs, value: set.value }),
+            None => Step::Set(set.into()),
         };
-        self.0.insert(set.key, step);
+        self.0.insert(key, step);
     }
 
-    /// What the server is to do. Where there is no last good value, what is not understood is closed, not absent.
-    pub(super) fn changes(&self, held: &Held, commit: &CommitFrame) -> Vec<Change> {
-        let change = |(key, step): (&Key, &Step)| match step {
-            Step::Set(entry) => Some(Change::Set(key.clone(), entry.value.clone())),
-            Step::Delete => Some(Change::Delete(key.clone())),
-            Step::Unreadable(_) if held.table.contains_key(key) => None,
-            Step::Unreadable(why) => Some(Change::Set(key.clone(), Arc::new(wire::closed(key, None, why)?))),
-        };
-        let gone =
-            held.table.keys().chain(held.without_value()).filter(|key| commit.whole && !self.0.contains_key(key));
-        self.0.iter().filter_map(change).chain(gone.map(|key| Change::Delete(key.clone()))).collect()
+    /// What it does.
+    pub(super) fn plan(&self, held: &Held, commit: &CommitFrame) -> Plan {
+        Plan::new(self, held, commit)
+    }
+}
+
+impl From<Set> for Entry {
+    fn from(set: Set) -> Self {
+        Self { hash: set.hash, needs: set.needs, stand_in: set.stand_in, value: set.value }
     }
 }
 
 impl Held {
-    /// The server has applied a batch; `failing` are all keys that do not have what was sent last.
-    pub(super) fn apply(&mut self, batch: Batch, commit: CommitFrame, failing: &[KeyProblem]) {
+    /// The server has done a batch's plan; `failing` are all keys that do not have what was sent last.
+    pub(super) fn apply(&mut self, batch: Batch, plan: Plan, commit: CommitFrame, failing: &[KeyProblem]) {
         let failed: BTreeSet<&Key> = failing.iter().map(|problem| &problem.key).collect();
         if commit.whole {
-            let gone: Vec<Key> = self.table.keys().filter(|key| !batch.0.contains_key(key)).cloned().collect();
-            gone.into_iter().for_each(|key| self.delete(key));
             self.unreadable.clear();
+            self.untold.clear();
             self.failed.clear();
         }
         for (key, step) in batch.0 {
             self.unreadable.remove(&key);
+            self.untold.remove(&key);
             self.failed.remove(&key);
             match step {
+                Step::Set(entry) if !self.takes(&key, &entry) => drop(self.untold.insert(key, entry.hash)),
                 Step::Set(entry) if !keeps_last(&key, &entry, &failed) => drop(self.table.insert(key, entry)),
                 Step::Set(_) => drop(self.failed.insert(key)),
+                Step::Keep(hash) => {
+                    if !self.has_good(&key) {
+                        self.table.remove(&key);
+                    }
+                    self.untold.insert(key, hash);
+                }
                 Step::Unreadable(why) => drop(self.unreadable.insert(key, why)),
-                Step::Delete => self.delete(key),
+                // The plan says whether it goes.
+                Step::Delete => {}
             }
         }
+        plan.gone.into_iter().for_each(|key| self.delete(key));
+        self.orphans = plan.orphans;
         let used = self.scripts_of(failed.iter().filter_map(|key| plugin(key)));
         self.kept.retain(|hash, _| used.contains(hash) && !self.table.contains_key(&Key::Script(*hash)));
         (self.applied, self.versions, self.is_foreign) = (Some((commit.term, commit.counter)), commit.versions, false);
@@ -100,8 +122,30 @@ impl Held {
 
     /// Keys that the server knows of though none of their values is held: a controller that has them no more must hear
     /// of them, to take them away.
-    pub(super) fn without_value(&self) -> impl Iterator<Item = &Key> {
-        self.unreadable.keys().chain(&self.failed).filter(|key| !self.table.contains_key(*key))
+    fn without_value(&self) -> impl Iterator<Item = &Key> {
+        let known = self.unreadable.keys().chain(&self.failed).chain(self.untold.keys());
+        known.filter(|key| !self.table.contains_key(*key))
+    }
+
+    /// What a controller that begins to lead is told: keys, and what was said of them last.
+    pub(super) fn pairs(&self) -> Vec<(&Key, Hash)> {
+        // No value has the hash of nothing.
+        let none = Hash::of_bytes(b"");
+        let of_value = |entry: &Entry| if self.is_foreign { none } else { entry.hash };
+        let known = self.table.iter().filter(|(key, _)| !self.orphans.contains(*key));
+        let known = known.map(|(key, entry)| (key, of_value(entry)));
+        let rest = self.without_value().map(|key| (key, none));
+        let said = |(key, hash)| (key, self.untold.get(key).copied().unwrap_or(hash));
+        known.chain(rest).map(said).collect()
+    }
+
+    /// Whether what was sent is to take effect: a stand-in does only where nothing good is.
+    fn takes(&self, key: &Key, entry: &Entry) -> bool {
+        !entry.stand_in || !self.has_good(key)
+    }
+
+    fn has_good(&self, key: &Key) -> bool {
+        self.table.get(key).is_some_and(|entry| !entry.stand_in)
     }
 
     fn delete(&mut self, key: Key) {
@@ -151,3 +195,6 @@ fn keeps_last(key: &Key, entry: &Entry, failed: &BTreeSet<&Key>) -> bool {
     };
     failed.contains(key) || is_of_failed()
 }
+
+#[cfg(test)]
+mod tests;

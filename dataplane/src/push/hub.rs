@@ -130,10 +130,11 @@ impl Hub {
     async fn apply(&mut self, id: Id, batch: Batch, commit: CommitFrame) {
         self.start_from_disk(false).await;
         let (term, counter) = (commit.term, commit.counter);
-        let changes = batch.changes(&self.held, &commit);
+        let mut plan = batch.plan(&self.held, &commit);
+        let changes = std::mem::take(&mut plan.changes);
         tracing::debug!(target: "push", term, counter, changes = changes.len(), "commit");
         self.on_server(Commit { term, counter, changes }, true).await;
-        self.held.apply(batch, commit, &self.tables.problems());
+        self.held.apply(batch, plan, commit, &self.tables.problems());
         self.metrics.batches.inc();
         self.metrics.from_disk.set(0);
         self.tell_state();

@@ -6,7 +6,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use routing::Hash;
 use routing::wire::{
     self, Applied, Broken, CommitFrame, Decoder, FRAME_MAX, FromPlane, HELLO_MAX, Hello, Known, Lead, PROTOCOLS,
     Received, ToPlane, decode_to_plane,
@@ -231,6 +230,10 @@ impl Stream<'_> {
                 self.batch.set(set);
                 return Ok(());
             }
+            Read::Frame(ToPlane::Keep(keep)) => {
+                self.batch.0.insert(keep.key, Step::Keep(keep.hash));
+                return Ok(());
+            }
             Read::Frame(ToPlane::Delete { key }) => {
                 self.batch.0.insert(key, Step::Delete);
                 return Ok(());
@@ -257,17 +260,12 @@ impl Stream<'_> {
 
     /// Everything that is held, in parts.
     async fn tell(&self, held: &Held) -> Result<(), End> {
-        // No value has the hash of nothing.
-        let none = Hash::of_bytes(b"");
-        let foreign = held.is_foreign.then_some(none);
-        let pair = |(key, entry): (&routing::Key, &super::held::Entry)| {
-            (Known::Yes(key.clone()), foreign.unwrap_or(entry.hash))
-        };
-        let without: Vec<_> = held.without_value().map(|key| (Known::Yes(key.clone()), none)).collect();
-        let mut pairs = held.table.iter().map(pair).chain(without).peekable();
+        let pairs = held.pairs();
+        let mut parts = pairs.chunks(wire::HELD_MAX);
         loop {
-            let part: Vec<_> = pairs.by_ref().take(wire::HELD_MAX).collect();
-            let last = pairs.peek().is_none();
+            let part = parts.next().unwrap_or_default();
+            let part = part.iter().map(|(key, hash)| (Known::Yes((*key).clone()), *hash)).collect();
+            let last = parts.len() == 0;
             let part = wire::Held { applied: held.applied, versions: held.versions.clone(), pairs: part, last };
             send(&self.out, &FromPlane::Held(part), self.options).await?;
             if last {

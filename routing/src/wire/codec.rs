@@ -118,22 +118,27 @@ pub fn encode<T: Serialize>(frame: &T) -> Result<Vec<u8>, TooLarge> {
     bounded(line)
 }
 
-/// A key's value as the line of its [`ToPlane::Set`], and the value's hash. The value is serialized once.
+/// A key's value as the line of its [`ToPlane::Set`], and the hash of that. The value is serialized once.
 ///
 /// # Errors
 /// It is longer than [`FRAME_MAX`].
-pub fn encode_set(key: &Key, value: &Value, needs: &[String]) -> Result<(Hash, Vec<u8>), TooLarge> {
+pub fn encode_set(key: &Key, value: &Value, needs: &[String], stand_in: bool) -> Result<(Hash, Vec<u8>), TooLarge> {
     #[derive(Serialize)]
     struct Head<'a> {
         key: &'a Key,
         hash: Hash,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         needs: &'a [String],
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        stand_in: bool,
     }
     let json = serde_json::to_vec(value).expect("a table value is serializable");
-    let hash = Hash::of_bytes(&json);
+    let hash = match stand_in {
+        true => Hash::of(&("stand-in", Hash::of_bytes(&json))),
+        false => Hash::of_bytes(&json),
+    };
     let mut line = b"{\"set\":".to_vec();
-    serde_json::to_writer(&mut line, &Head { key, hash, needs }).expect("a key is serializable");
+    serde_json::to_writer(&mut line, &Head { key, hash, needs, stand_in }).expect("a key is serializable");
     line.pop();
     line.extend_from_slice(b",\"value\":");
     line.extend_from_slice(&json);
@@ -156,9 +161,10 @@ fn bounded(mut line: Vec<u8>) -> Result<Vec<u8>, TooLarge> {
 pub fn decode_to_plane(line: &[u8]) -> Result<Received<ToPlane>, Broken> {
     decode(line, |name, content| match name {
         "set" => unreadable(content),
-        // Its only field is the key.
-        "delete" if content.get("key").is_some() => Some(Received::Unknown("delete of an unknown key".into())),
-        "welcome" | "lead" | "stand_by" | "commit" | "keep_alive" | "bye" | "delete" => None,
+        "delete" | "keep" if content.get("key").is_some_and(|key| Key::deserialize(key).is_err()) => {
+            Some(Received::Unknown(format!("{name} of an unknown key")))
+        }
+        "welcome" | "lead" | "stand_by" | "commit" | "keep_alive" | "bye" | "delete" | "keep" => None,
         _ => Some(Received::Unknown(format!("frame {name:?}"))),
     })
 }

@@ -6,7 +6,11 @@ use crate::{Key, ObjectName, Value};
 
 /// What this build's data plane can do beyond the protocol's first version. Names are never used again for something
 /// else.
-pub const FEATURES: &[&str] = &[];
+pub const FEATURES: &[&str] = &[KEEP];
+
+/// It keeps what it has of a key when it is told to ([`ToPlane::Keep`](super::ToPlane::Keep)), with everything that this
+/// names. Who does not must lose the key: a route that stayed without its chains would be open.
+pub const KEEP: &str = "keep";
 
 /// The features that a value needs: whatever would change a request's outcome if a data plane ignored it. A field or a
 /// variant that comes after the first version gets a feature here, unless ignoring it is harmless.

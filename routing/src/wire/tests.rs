@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    Applied, Broken, CommitFrame, Decoder, FRAME_MAX, FromPlane, HELD_MAX, Held, Hello, Known, Lead, PLANE_FRAME_MAX,
-    Protocols, Received, Set, ToPlane, Welcome, closed, decode_from_plane, decode_to_plane, encode, encode_set,
+    Applied, Broken, CommitFrame, Decoder, FRAME_MAX, FromPlane, HELD_MAX, Held, Hello, Keep, Known, Lead,
+    PLANE_FRAME_MAX, Protocols, Received, Set, ToPlane, Welcome, closed, decode_from_plane, decode_to_plane, encode,
+    encode_set,
 };
 use crate::key::{ObjectName, PathKind, RouteKey};
 use crate::value::{Action, Endpoints};
@@ -50,13 +51,14 @@ fn frames_are_read_as_they_were_written() {
     let versions = BTreeMap::from([("ingresses".to_owned(), "7".to_owned())]);
     let hash = Hash::of_bytes(b"a");
     let value = Arc::new(Value::Script("return 1".into()));
-    let set = Set { key: key.clone(), hash, needs: vec!["x".into()], value };
+    let set = Set { key: key.clone(), hash, needs: vec!["x".into()], stand_in: true, value };
     let commit = CommitFrame { term: 1, counter: 2, versions: versions.clone(), whole: true };
     let to_plane = [
         ToPlane::Welcome(Welcome { protocol: 1, version: "0.1.0".into() }),
         ToPlane::Lead(Lead { term: 3, stale: true }),
         ToPlane::StandBy {},
         ToPlane::Set(set),
+        ToPlane::Keep(Keep { key: key.clone(), hash }),
         ToPlane::Delete { key: key.clone() },
         ToPlane::Commit(commit),
         ToPlane::KeepAlive {},
@@ -85,10 +87,10 @@ fn frames_are_read_as_they_were_written() {
 fn a_set_is_encoded_as_its_frame_is() {
     let key = Key::Script(Hash::of_bytes(b"a"));
     let value = Arc::new(Value::Script("a\nb".into()));
-    for needs in [vec![], vec!["x".to_owned()]] {
-        let (hash, line) = encode_set(&key, &value, &needs).unwrap();
-        assert_eq!(hash, Hash::of(&*value));
-        let frame = ToPlane::Set(Set { key: key.clone(), hash, needs, value: value.clone() });
+    for (needs, stand_in) in [(vec![], false), (vec!["x".to_owned()], false), (vec![], true)] {
+        let (hash, line) = encode_set(&key, &value, &needs, stand_in).unwrap();
+        assert_eq!(hash == Hash::of(&*value), !stand_in, "who has the one is sent the other");
+        let frame = ToPlane::Set(Set { key: key.clone(), hash, needs, stand_in, value: value.clone() });
         assert_eq!(line, encode(&frame).unwrap());
     }
 }
@@ -96,8 +98,8 @@ fn a_set_is_encoded_as_its_frame_is() {
 #[test]
 fn a_value_that_no_frame_can_hold_is_refused() {
     let key = Key::Script(Hash::of_bytes(b"a"));
-    assert!(encode_set(&key, &Value::Script("x".repeat(FRAME_MAX - 200)), &[]).is_ok());
-    let error = encode_set(&key, &Value::Script("x".repeat(FRAME_MAX)), &[]).unwrap_err();
+    assert!(encode_set(&key, &Value::Script("x".repeat(FRAME_MAX - 200)), &[], false).is_ok());
+    let error = encode_set(&key, &Value::Script("x".repeat(FRAME_MAX)), &[], false).unwrap_err();
     assert_eq!(error.max, FRAME_MAX);
     assert!(error.to_string().contains("16777216"), "{error}");
 }
@@ -128,6 +130,7 @@ fn a_newer_controllers_frames_are_read_or_skipped() {
     for line in [
         r#"{"greet":{}}"#,
         r#"{"delete":{"key":{"Gateway":"a"}}}"#,
+        &format!(r#"{{"keep":{{"key":{{"Gateway":"a"}},"hash":"{hash}"}}}}"#),
         &format!(r#"{{"set":{{"key":{{"Gateway":"a"}},"hash":"{hash}","value":{{"Gateway":{{}}}}}}}}"#),
         &format!(
             r#"{{"set":{{"key":{{"Chain":{{"Gateway":"a"}}}},"hash":"{hash}","value":{{"Chain":{{"uses":[]}}}}}}}}"#
@@ -206,6 +209,7 @@ fn what_is_no_frame_is_broken() {
         r#"{"lead":{"term":-1}}"#,
         r#"{"set":{}}"#,
         r#"{"delete":{}}"#,
+        r#"{"keep":{"key":"Settings"}}"#,
         r#"{"stand_by":{},"keep_alive":{}}"#,
         r#"{"set":{"key":"Settings","hash":"nonsense","value":{"Script":""}}}"#,
         &format!(r#"{{"set":{{"key":"Settings","hash":"{hash}"}}}}"#),

@@ -11,7 +11,11 @@ pub(super) struct Plane {
     pub(super) now: Instant,
     pub(super) lead: Option<Lead>,
     pub(super) table: BTreeMap<Key, (Hash, Arc<Value>)>,
-    batch: BTreeMap<Key, Option<(Hash, Arc<Value>)>>,
+    /// Keys of the table that have a stand-in.
+    stand_ins: BTreeSet<Key>,
+    /// What was said of keys that the controller cannot tell.
+    untold: BTreeMap<Key, Hash>,
+    batch: BTreeMap<Key, Step>,
     applied: Option<(u64, u64)>,
     versions: BTreeMap<String, String>,
     /// Keys that it holds of newer versions.
@@ -22,9 +26,17 @@ pub(super) struct Plane {
     /// Since it joined.
     pub(super) lines: usize,
     pub(super) sets: usize,
+    pub(super) keeps: usize,
     pub(super) deletes: usize,
     pub(super) commits: usize,
     pub(super) wholes: usize,
+}
+
+/// What a frame says of a key.
+enum Step {
+    Set { hash: Hash, value: Arc<Value>, stand_in: bool },
+    Keep(Hash),
+    Delete,
 }
 
 impl Plane {
@@ -40,6 +52,8 @@ impl Plane {
             now: Instant::now(),
             lead: None,
             table: BTreeMap::new(),
+            stand_ins: BTreeSet::new(),
+            untold: BTreeMap::new(),
             batch: BTreeMap::new(),
             applied: None,
             versions: BTreeMap::new(),
@@ -48,6 +62,7 @@ impl Plane {
             failing: Vec::new(),
             lines: 0,
             sets: 0,
+            keeps: 0,
             deletes: 0,
             commits: 0,
             wholes: 0,
@@ -68,7 +83,7 @@ impl Plane {
         let hello = Hello { protocols: PROTOCOLS, version: String::new(), features: self.features.clone() };
         self.now = Instant::now();
         self.id = state.join(Link::new(peer, hello, 1, self.now));
-        (self.lines, self.sets, self.deletes, self.commits, self.wholes) = (0, 0, 0, 0, 0);
+        (self.lines, self.sets, self.keeps, self.deletes, self.commits, self.wholes) = (0, 0, 0, 0, 0, 0);
     }
 
     /// Takes what there is until nothing more comes.
@@ -106,11 +121,18 @@ impl Plane {
             }
             ToPlane::Set(set) => {
                 self.sets += 1;
-                self.batch.insert(set.key, Some((set.hash, set.value)));
+                // An old one does not know of stand-ins.
+                let stand_in = set.stand_in && self.can_keep();
+                self.batch.insert(set.key, Step::Set { hash: set.hash, value: set.value, stand_in });
+            }
+            ToPlane::Keep(keep) => {
+                assert!(self.can_keep(), "{keep:?}");
+                self.keeps += 1;
+                self.batch.insert(keep.key, Step::Keep(keep.hash));
             }
             ToPlane::Delete { key } => {
                 self.deletes += 1;
-                self.batch.insert(key, None);
+                self.batch.insert(key, Step::Delete);
             }
             ToPlane::Commit(commit) => {
                 self.commits += 1;
@@ -118,17 +140,15 @@ impl Plane {
                 if commit.whole {
                     let batch = &self.batch;
                     self.table.retain(|key, _| batch.contains_key(key));
+                    self.untold.retain(|key, _| batch.contains_key(key));
                     self.unknown = 0;
                 }
-                for (key, value) in std::mem::take(&mut self.batch) {
-                    match value {
-                        Some(value) => drop(self.table.insert(key, value)),
-                        None => drop(self.table.remove(&key)),
-                    }
+                for (key, step) in std::mem::take(&mut self.batch) {
+                    self.apply(key, step);
                 }
                 self.applied = Some((commit.term, commit.counter));
                 self.versions = commit.versions;
-                if self.features.is_empty() == FEATURES.is_empty() && !state.table().has_needs() {
+                if !state.table().has_needs() {
                     self.is_equal(state);
                 }
                 if self.answers {
@@ -139,9 +159,41 @@ impl Plane {
         }
     }
 
+    fn can_keep(&self) -> bool {
+        self.features.iter().any(|feature| feature == wire::KEEP)
+    }
+
+    fn apply(&mut self, key: Key, step: Step) {
+        let has_good = self.table.contains_key(&key) && !self.stand_ins.contains(&key);
+        self.untold.remove(&key);
+        match step {
+            Step::Set { hash, stand_in: true, .. } | Step::Keep(hash) if has_good => {
+                self.untold.insert(key, hash);
+            }
+            Step::Set { hash, value, stand_in } => {
+                match stand_in {
+                    true => self.stand_ins.insert(key.clone()),
+                    false => self.stand_ins.remove(&key),
+                };
+                self.table.insert(key, (hash, value));
+            }
+            Step::Keep(hash) => {
+                self.table.remove(&key);
+                self.untold.insert(key, hash);
+            }
+            Step::Delete => drop(self.table.remove(&key)),
+        }
+    }
+
+    /// What was said last of each key.
+    fn said(&self) -> BTreeMap<&Key, Hash> {
+        let held = self.table.iter().map(|(key, (hash, _))| (key, *hash));
+        held.chain(self.untold.iter().map(|(key, hash)| (key, *hash))).collect()
+    }
+
     /// Says what it holds, in small parts, as a frame does.
     fn tell(&mut self, state: &mut State) {
-        let mut pairs: Vec<_> = self.table.iter().map(|(k, (hash, _))| (Known::Yes(k.clone()), *hash)).collect();
+        let mut pairs: Vec<_> = self.said().into_iter().map(|(key, hash)| (Known::Yes(key.clone()), hash)).collect();
         pairs.extend((0..self.unknown).map(|n| (Known::No(n.into()), Hash::of_bytes(b""))));
         let mut parts: Vec<Vec<_>> = pairs.chunks(5).map(<[_]>::to_vec).collect();
         let last = parts.pop().unwrap_or_default();
@@ -168,11 +220,13 @@ impl Plane {
         state.link(self.id).unwrap().0.applied(applied);
     }
 
-    /// It has exactly the table.
+    /// It was told exactly the table.
     pub(super) fn is_equal(&self, state: &State) {
-        let own: BTreeMap<&Key, Hash> = self.table.iter().map(|(key, (hash, _))| (key, *hash)).collect();
-        let table: BTreeMap<&Key, Hash> =
-            state.table().at_slot(0).filter_map(|(_, e)| Some((e.key.as_ref(), e.content.as_ref()?.hash))).collect();
-        assert_eq!(own, table);
+        let content = |(_, entry): (usize, &'_ Entry)| {
+            let content = entry.content.clone().filter(|content| content.is_for(&self.features))?;
+            Some((entry.key.clone(), content.hash))
+        };
+        let table: BTreeMap<Arc<Key>, Hash> = state.table().at_slot(0).filter_map(content).collect();
+        assert_eq!(self.said(), table.iter().map(|(key, hash)| (key.as_ref(), *hash)).collect());
     }
 }

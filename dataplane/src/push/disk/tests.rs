@@ -7,7 +7,7 @@ use routing::{Hash, ObjectName, PrivateBytes};
 use super::*;
 
 fn entry(value: Value) -> Entry {
-    Entry { hash: Hash::of(&value), needs: Vec::new(), value: value.into() }
+    Entry { hash: Hash::of(&value), needs: Vec::new(), stand_in: false, value: value.into() }
 }
 
 fn binding(secret: Option<&str>) -> (Key, Entry) {
@@ -31,7 +31,8 @@ fn certificate() -> (Key, Entry) {
 
 /// A table with secrets and without.
 fn held() -> Held {
-    let host = (Key::Host("a.example.com".into()), entry(Value::Host(Host::default())));
+    let host = Entry { stand_in: true, ..entry(Value::Host(Host::default())) };
+    let host = (Key::Host("a.example.com".into()), host);
     let kept = entry(Value::Script("kept".into()));
     Held {
         table: [host, binding(None), binding(Some("hunter2")), certificate()].into_iter().collect(),
