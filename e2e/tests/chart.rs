@@ -215,6 +215,23 @@ fn scoped_to_namespaces_no_secret_is_readable_elsewhere() {
     }
 }
 
+/// The Service may be one of an edge in front, in a namespace that is not watched.
+#[test]
+fn the_service_whose_address_is_published_can_be_read_wherever_it_is() {
+    let with = |more: &[&str]| {
+        let scope = ["controller.scope.enabled=true", "controller.scope.namespaces={shop}"];
+        let set: Vec<&str> = scope.iter().chain(more).flat_map(|value| ["--set", *value]).collect();
+        let found = rights(&chart::render(&set).unwrap());
+        found.into_iter().filter(|right| right.contains(": services outer: list watch")).collect::<Vec<_>>()
+    };
+    let other = "controller.publishService.pathOverride=edge/outer";
+    assert_eq!(with(&[other]), ["Role edge/moongate-controller-publish: services outer: list watch"]);
+    assert_eq!(with(&["controller.publishService.pathOverride=shop/outer"]), [""; 0], "it reads all of that namespace");
+    assert_eq!(with(&[other, "controller.updateStatus=false"]), [""; 0]);
+    let own = with(&["controller.publishService.pathOverride=moongate-system/outer"]);
+    assert_eq!(own, ["Role moongate-system/moongate-controller: services outer: list watch"]);
+}
+
 #[test]
 fn the_webhook_is_bounded_and_its_trust_is_not_the_charts() {
     for file in chart::values_files() {

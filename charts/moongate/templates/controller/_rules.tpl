@@ -96,12 +96,8 @@
 {{- end }}
 {{- if .Values.controller.updateStatus }}
 {{- $published := include "moongate.publishService" . | splitList "/" }}
-{{- if and (eq (len $published) 2) (eq (first $published) (include "moongate.namespace" .)) }}
-# The Service whose address Ingresses get.
-- apiGroups: [""]
-  resources: [services]
-  resourceNames: [{{ last $published }}]
-  verbs: [list, watch]
+{{- if eq (first $published) (include "moongate.namespace" .) }}
+{{ include "moongate.rules.published" . }}
 {{- end }}
 {{- if .Values.controller.publishNodeAddresses }}
 # The nodes that data planes run on.
@@ -116,6 +112,15 @@
   verbs: [get, list]
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* The Service whose address Ingresses get. */}}
+{{- define "moongate.rules.published" -}}
+# The Service whose address Ingresses get.
+- apiGroups: [""]
+  resources: [services]
+  resourceNames: [{{ include "moongate.publishService" . | splitList "/" | last }}]
+  verbs: [list, watch]
 {{- end -}}
 
 {{- define "moongate.subject" -}}
