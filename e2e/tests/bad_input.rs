@@ -168,6 +168,42 @@ fn a_config_that_does_not_fit_its_schema_closes_the_route_until_it_does() {
 }
 
 #[test]
+fn a_binding_that_moves_to_another_plugin_takes_no_config_of_the_first_with_it() {
+    let upstream = Upstream::answering("ok");
+    let (manifests, moongate) = start(&upstream);
+    let schema = |limit: &str| {
+        format!(
+            "configSchema:\n  openAPIV3Schema:\n    type: object\n    required: [limit]\n    properties:\n      \
+             limit: {{type: {limit}}}"
+        )
+    };
+    let says = |who: &str| format!("local config = ...\nngx.say('{who} ', config.limit)");
+    let with = |plugin_name: &str, limit: &str| {
+        [
+            ingress("shop", "shop.example.com", "/", "backend", &[]),
+            plugin("first", &[("content", &says("first"))], &schema("integer")),
+            plugin("second", &[("content", &says("second"))], &schema("string")),
+            format!(
+                "apiVersion: moongate.dev/v1alpha1\nkind: LuaPluginBinding\nmetadata: {{name: b, namespace: shop}}\n\
+                 spec:\n  pluginRef: {{name: {plugin_name}}}\n  targetRefs: [{{group: networking.k8s.io, kind: Ingress, \
+                 name: shop}}]\n  config: {{limit: {limit}}}\n"
+            ),
+        ]
+        .join("---\n")
+    };
+    manifests.write("shop.yaml", &with("first", "1"));
+    moongate.await_answer("shop.example.com", "/", |r| r.text() == "first 1\n");
+    manifests.write("shop.yaml", &with("second", "1"));
+    moongate.await_answer("shop.example.com", "/", |r| r.status == 503);
+    goes_on(&moongate);
+    // Back where the last good config is from, and what fits the other.
+    manifests.write("shop.yaml", &with("first", "none"));
+    moongate.await_answer("shop.example.com", "/", |r| r.text() == "first 1\n");
+    manifests.write("shop.yaml", &with("second", "many"));
+    moongate.await_answer("shop.example.com", "/", |r| r.text() == "second many\n");
+}
+
+#[test]
 fn a_certificate_that_is_none_leaves_the_last_good_one() {
     let upstream = Upstream::answering("ok");
     let (manifests, moongate) = start(&upstream);

@@ -102,7 +102,8 @@ fn place(
 /// The uses of a chain; where the controller cannot tell whether one can run, it can if what it needs is here.
 fn uses_of<'a>(chain: &'a Chain, plugins: &Plugins) -> Vec<&'a Use> {
     let is_here = |used: &&Use| {
-        used.broken.is_none() && plugins.get(&used.plugin).is_some() && plugins.config(&used.binding).is_some()
+        let has_config = plugins.config(&used.binding, &used.plugin).is_some();
+        used.broken.is_none() && plugins.get(&used.plugin).is_some() && has_config
     };
     let is_of = |used: &Use, other: &Use| (&used.plugin, &used.binding) == (&other.plugin, &other.binding);
     let told = |used: &Use| chain.uses.iter().find(|other| is_of(used, other));
@@ -121,7 +122,8 @@ fn resolve(used: &Use, meta: &Arc<Meta>, plugins: &Plugins) -> Result<(Arc<Compi
         return Err(format!("{}: {why}", used.plugin));
     }
     let plugin = plugins.get(&used.plugin).ok_or_else(|| format!("{} is missing or does not compile", used.plugin))?;
-    let config = plugins.config(&used.binding).ok_or_else(|| format!("the {} is missing", used.binding))?;
+    let config = plugins.config(&used.binding, &used.plugin);
+    let config = config.ok_or_else(|| format!("the {} has no config for {} that fits", used.binding, used.plugin))?;
     let used = PluginUse {
         id: unique(),
         plugin: used.plugin.clone(),

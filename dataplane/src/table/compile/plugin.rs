@@ -16,7 +16,8 @@ use crate::exchange::Exchange;
 #[derive(Default)]
 pub(super) struct Plugins {
     good: BTreeMap<PluginKey, Arc<CompiledPlugin>>,
-    configs: HashMap<BindingKey, Arc<Config>>,
+    /// With the plugin that each is for.
+    configs: HashMap<BindingKey, (PluginKey, Arc<Config>)>,
     /// Plugins whose current version does not compile.
     failing: BTreeSet<PluginKey>,
 }
@@ -26,8 +27,10 @@ impl Plugins {
         self.good.get(key)
     }
 
-    pub(super) fn config(&self, key: &BindingKey) -> Option<&Arc<Config>> {
-        self.configs.get(key)
+    /// A binding's config for a plugin. One that was moved to another plugin while its config does not fit that has
+    /// its last good config, which is the first plugin's and nothing to this one.
+    pub(super) fn config(&self, key: &BindingKey, plugin: &PluginKey) -> Option<&Arc<Config>> {
+        self.configs.get(key).filter(|(of, _)| of == plugin).map(|(_, config)| config)
     }
 
     pub(super) fn is_failing(&self, key: &PluginKey) -> bool {
@@ -91,15 +94,19 @@ impl Plugins {
             })
             .collect();
         for (key, binding) in held {
-            self.configs.insert(key.clone(), Arc::new(config(&key, binding)));
+            self.take_config(&key, binding);
         }
+    }
+
+    fn take_config(&mut self, key: &BindingKey, binding: &value::Binding) {
+        self.configs.insert(key.clone(), (binding.plugin.clone(), Arc::new(config(key, binding))));
     }
 
     fn update_binding(&mut self, key: &BindingKey, raw: &BTreeMap<Key, Arc<Value>>) -> Option<PluginKey> {
         match raw.get(&Key::Binding(key.clone())).map(Arc::as_ref) {
             Some(Value::Binding(binding)) => {
                 if !self.failing.contains(&binding.plugin) {
-                    self.configs.insert(key.clone(), Arc::new(config(key, binding)));
+                    self.take_config(key, binding);
                 }
                 Some(binding.plugin.clone())
             }
