@@ -46,9 +46,13 @@ fn route(path: &str) -> Key {
 }
 
 fn secret(certificate: &str, key: &str) -> Object {
+    secret_named("shop", certificate, key)
+}
+
+fn secret_named(name: &str, certificate: &str, key: &str) -> Object {
     let indented = |pem: &str| pem.replace('\n', "\n    ");
     object(&format!(
-        "apiVersion: v1\nkind: Secret\nmetadata: {{name: shop}}\nstringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n",
         indented(certificate),
         indented(key)
     ))
@@ -71,6 +75,43 @@ fn a_certificate_outlives_a_bad_update_and_not_its_secret() {
     let id = ObjectId::new(Kind::Secret, ObjectName::new("default", "shop"));
     check(Update::Unknown(id.clone()), true, &["InvalidCertificate"]);
     check(Update::Delete(id), false, &["SecretNotFound"]);
+}
+
+#[test]
+fn a_host_keeps_the_certificate_of_an_entry_without_hosts_through_a_bad_update() {
+    let ingress = |entries: &str| {
+        Update::Apply(object(&format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: shop}}\nspec:\n  tls: [{entries}]\n  rules: [{{host: shop}}, {{host: more}}]\n"
+        )))
+    };
+    let pair = |name: &str, hosts: &[&str]| {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let pair = rcgen::generate_simple_self_signed(hosts).unwrap();
+        Update::Apply(secret_named(name, &pair.cert.pem(), &pair.signing_key.serialize_pem()))
+    };
+    let (good, other) = (pair("shop", &["shop"]), pair("other", &["shop", "more"]));
+    let bad = Update::Apply(secret("not PEM", "at all"));
+    let mut translator = Translator::new(Options::standalone());
+    let mut check = |updates: Vec<Update>, expected: [Option<&str>; 2], is_told: bool| {
+        translator.change(updates);
+        let certificate = |host: &str| match &**translator.get(&Key::Host(host.into())).unwrap() {
+            Value::Host(host) => host.certificate.as_ref().map(|name| name.name.clone()),
+            other => panic!("{other:?}"),
+        };
+        let told = translator.problems().iter().any(|p| p.reason == "InvalidCertificate");
+        let found = [certificate("shop"), certificate("more")];
+        assert_eq!((found, told), (expected.map(|name| name.map(str::to_owned)), is_told));
+        for name in expected.iter().flatten() {
+            assert!(translator.get(&Key::Certificate(ObjectName::new("default", *name))).is_some(), "{name}");
+        }
+    };
+    check(vec![ingress("{secretName: shop}"), good.clone()], [Some("shop"), None], false);
+    check(vec![bad.clone()], [Some("shop"), None], true);
+    // The broken one stands before one that is good for both.
+    check(vec![ingress("{secretName: shop}, {secretName: other}"), other], [Some("other"), Some("other")], true);
+    check(vec![good], [Some("shop"), Some("other")], false);
+    check(vec![bad], [Some("other"), Some("other")], true);
+    check(vec![ingress("")], [None, None], false);
 }
 
 #[test]

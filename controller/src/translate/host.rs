@@ -14,18 +14,32 @@ use crate::translate::Options;
 pub(super) fn derive(host: &str, options: &Options, reader: &Reader<'_>) -> Outcome {
     // A wildcard entry of some `tls` is for the hosts that it covers, too, unless they have one of their own.
     let wildcard = host.split_once('.').filter(|(label, _)| *label != "*").map(|(_, parent)| format!("*.{parent}"));
-    let found = claimed(host, host, options, reader)
-        .or_else(|| claimed(&wildcard?, host, options, reader).filter(|_| is_named(host, options, reader)));
+    let mut found = claimed(host, host, options, reader);
+    if let (None | Some(Given::Unknown), Some(wildcard)) = (&found, wildcard)
+        && is_named(host, options, reader)
+    {
+        found = claimed(&wildcard, host, options, reader).or(found);
+    }
     match found {
-        Some(certificate) => {
+        Some(Given::Certificate(certificate)) => {
             if let Some(secret) = &certificate {
                 reader.name(Key::Certificate(secret.clone()), Input::None);
             }
             Outcome::Set(Value::Host(Host { certificate, tls: true }))
         }
+        Some(Given::Unknown) => Outcome::Keep(Some(Value::Host(Host::default()))),
         None if is_named(host, options, reader) => Outcome::Set(Value::Host(Host::default())),
         None => Outcome::Absent,
     }
+}
+
+/// What a claim gives to a host.
+enum Given {
+    /// A certificate; none: the default one.
+    Certificate(Option<ObjectName>),
+    /// The claim counts if its certificate is valid for the host, which a certificate that is broken does not tell: a host
+    /// that had it keeps it.
+    Unknown,
 }
 
 /// Whether a served Ingress names the host.
@@ -37,9 +51,10 @@ fn is_served(age: &Age, options: &Options, reader: &Reader<'_>) -> bool {
     reader.ingress(&age.name).is_some_and(|header| class::of(header, options, reader).is_ok())
 }
 
-/// The certificate that the oldest Ingress with `tls` for `claimed` gives `host`; inner none: the default one.
-fn claimed(claimed: &str, host: &str, options: &Options, reader: &Reader<'_>) -> Option<Option<ObjectName>> {
+/// What the oldest Ingress with `tls` for `claimed` gives `host`.
+fn claimed(claimed: &str, host: &str, options: &Options, reader: &Reader<'_>) -> Option<Given> {
     let mut winner: Option<(&Age, Option<ObjectName>)> = None;
+    let mut is_unknown = false;
     for ((age, index), claim) in reader.tls(claimed) {
         if !is_served(age, options, reader) {
             continue;
@@ -50,7 +65,11 @@ fn claimed(claimed: &str, host: &str, options: &Options, reader: &Reader<'_>) ->
             continue;
         }
         let Some((other, used)) = &winner else {
-            winner = secret(claim, age, &field, host, reader).map(|secret| (age, secret));
+            match secret(claim, age, &field, host, reader) {
+                Some(Given::Certificate(secret)) => winner = Some((age, secret)),
+                Some(Given::Unknown) => is_unknown = true,
+                None => {}
+            }
             continue;
         };
         let own = claim.secret.as_ref().map(|name| ObjectName::new(&age.name.namespace, name));
@@ -62,22 +81,20 @@ fn claimed(claimed: &str, host: &str, options: &Options, reader: &Reader<'_>) ->
             report(reader, age, &field, "CertificateConflict", message);
         }
     }
-    winner.map(|(_, secret)| secret)
+    let given = winner.map(|(_, secret)| Given::Certificate(secret));
+    given.or_else(|| is_unknown.then_some(Given::Unknown))
 }
 
 /// The Secret of a claim; none when the claim does not count for the host. A Secret that is missing or bad is told,
 /// and its host gets the default certificate.
-fn secret(claim: &TlsClaim, age: &Age, field: &str, host: &str, reader: &Reader<'_>) -> Option<Option<ObjectName>> {
-    let Some(name) = &claim.secret else { return Some(None) };
+fn secret(claim: &TlsClaim, age: &Age, field: &str, host: &str, reader: &Reader<'_>) -> Option<Given> {
+    let Some(name) = &claim.secret else { return Some(Given::Certificate(None)) };
     let name = ObjectName::new(&age.name.namespace, name);
     let field = format!("{field}.secretName");
     let certificate = reader.secret(&name).map(|secret| certificate::of(secret));
-    if !claim.named {
-        let is_for_host = matches!(certificate, Some(Ok(certificate)) if certificate::covers(certificate, host));
-        return is_for_host.then_some(Some(name));
-    }
     match certificate {
         Some(Ok(certificate)) if certificate::covers(certificate, host) => {}
+        Some(Ok(_)) | None if !claim.named => return None,
         Some(Ok(certificate)) => {
             let message = format!(
                 "the certificate of Secret {name} is not valid for {host}, only for [{}]; clients will refuse it",
@@ -88,13 +105,16 @@ fn secret(claim: &TlsClaim, age: &Age, field: &str, host: &str, reader: &Reader<
         Some(Err(why)) => {
             let message = format!("Secret {name} {why}; the last good or the default certificate is served");
             report(reader, age, &field, "InvalidCertificate", message);
+            if !claim.named {
+                return Some(Given::Unknown);
+            }
         }
         None => {
             let message = format!("there is no Secret {name}; create it. The default certificate is served");
             report(reader, age, &field, "SecretNotFound", message);
         }
     }
-    Some(Some(name))
+    Some(Given::Certificate(Some(name)))
 }
 
 fn reference(age: &Age) -> crate::problem::ObjectRef {
