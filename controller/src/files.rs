@@ -59,7 +59,7 @@ struct File {
 #[derive(Clone, Debug)]
 struct Held {
     line: u32,
-    /// The last version that was valid; none if there never was one.
+    /// The last version that was valid; if there never was one, what stands for it, if anything does.
     object: Option<Object>,
 }
 
@@ -240,7 +240,7 @@ impl Set {
     /// Takes the objects of a file's documents.
     fn take(&mut self, path: &Arc<Path>, documents: Vec<Document>, old: &BTreeMap<ObjectId, Held>, found: &mut Found) {
         let mut problems = Vec::new();
-        for Document { line, id, object, problems: own } in documents {
+        for Document { line, id, object, unreadable, problems: own } in documents {
             let source = |line| Some(Source { file: path.clone(), line });
             problems.extend(own.into_iter().map(|(line, p)| Problem { source: source(line), ..p }));
             let Some(id) = id else { continue };
@@ -250,7 +250,8 @@ impl Set {
                 problems.push(duplicate(&id, &place(path, first.line), path, line));
                 continue;
             }
-            let object = object.or_else(|| old.get(&id).and_then(|held| held.object.clone()));
+            let earlier = || old.get(&id).and_then(|held| held.object.clone()).filter(is_readable);
+            let object = object.or_else(earlier).or(unreadable);
             holders.insert(path.clone(), Held { line, object });
             self.files.entry(path.clone()).or_default().objects.insert(id);
         }
@@ -270,6 +271,10 @@ pub fn read_text(text: &str) -> (Vec<Object>, Vec<Problem>) {
         problems.extend(document.problems.into_iter().map(|(_, problem)| problem));
     }
     (objects, problems)
+}
+
+fn is_readable(object: &Object) -> bool {
+    !matches!(object, Object::Binding(binding) if binding.is_unreadable)
 }
 
 fn place(path: &Path, line: u32) -> String {

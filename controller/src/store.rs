@@ -8,6 +8,7 @@ mod claims;
 pub mod convert;
 mod index;
 pub mod object;
+mod unreadable;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -24,6 +25,10 @@ use object::{
     Backend, Binding, Config, ConfigMap, Ingress, IngressClass, IngressHeader, Namespace, Plugin, Secret, Service,
     Slice,
 };
+pub use unreadable::unreadable;
+
+/// In place of a class's name: what a binding attaches that may be for any class. No class has this name.
+pub const EVERY_CLASS: &str = "(every)";
 
 /// Something that translation reads; what it says may be that there is nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -16,7 +16,8 @@ use controller::store::{Kind, Object, ObjectId, Update};
 use controller::translate::Options;
 use controller::{ObjectRef, Translator};
 use fake::Fake;
-use routing::ObjectName;
+use routing::key::ChainKey;
+use routing::{Key, ObjectName};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -267,6 +268,33 @@ async fn an_object_that_cannot_be_read_fails_alone_and_keeps_its_last_version() 
     seen.until("a good one", |seen| malformed(seen, "p").as_deref() == Some("mended")).await;
     seen.fake.put("ingresses", ingress("bad", None));
     seen.until("a good Ingress", |seen| seen.has(Kind::Ingress, "bad")).await;
+}
+
+#[tokio::test]
+async fn a_binding_that_could_never_be_read_closes_what_it_is_for() {
+    let (fake, client) = cluster(true).await;
+    fake.put("luaplugins", plugin(&json!("local c = ...")));
+    let mut bad = binding("l1");
+    bad["spec"]["config"] = json!("text");
+    fake.put("luapluginbindings", bad.clone());
+    let mut seen = Seen::watch(fake, client, Scope::default());
+    let chain = Key::Chain(ChainKey::Ingress(ObjectName::new("n", "a")));
+    let uses = |seen: &Seen| match seen.table.get(&chain).map(|value| &**value) {
+        Some(routing::Value::Chain(chain)) => chain.uses.iter().map(|used| used.broken.clone()).collect(),
+        _ => Vec::new(),
+    };
+    seen.until("first batch", |_| true).await;
+    let [Some(why)] = &uses(&seen)[..] else { panic!("{:?}", uses(&seen)) };
+    assert!(why.contains("cannot be read"), "{why}");
+    assert_eq!(seen.problems("LuaPluginBinding", "b"), ["Malformed"]);
+    let problems = || seen.last.malformed.iter().filter_map(|(_, problem)| problem.as_ref());
+    let of_object = problems().find(|problem| problem.object.name == "b").unwrap();
+    assert!(of_object.message.contains("spec.config") && !of_object.message.contains("what it was before"));
+    seen.fake.put("luapluginbindings", binding("l1"));
+    seen.until("a good one", |seen| uses(seen) == [None]).await;
+    seen.fake.put("luapluginbindings", bad);
+    seen.until("a bad one", |seen| !seen.last.malformed.is_empty()).await;
+    assert_eq!(uses(&seen), [None], "its last version goes on");
 }
 
 #[tokio::test]

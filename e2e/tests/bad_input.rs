@@ -168,6 +168,39 @@ fn a_config_that_does_not_fit_its_schema_closes_the_route_until_it_does() {
 }
 
 #[test]
+fn a_binding_that_could_never_be_read_closes_its_targets_unless_it_may_fail() {
+    let upstream = Upstream::answering("ok");
+    let (manifests, moongate) = start(&upstream);
+    let with = |policy: &str, field: &str| {
+        [
+            ingress("shop", "shop.example.com", "/", "backend", &[]),
+            ingress("beside", "beside.example.com", "/", "backend", &[]),
+            plugin("auth", &[("access", "ngx.exit(401)")], policy),
+            format!(
+                "apiVersion: moongate.dev/v1alpha1\nkind: LuaPluginBinding\nmetadata: {{name: b, namespace: shop}}\n\
+                 spec:\n  pluginRef: {{name: auth}}\n  targetRefs: [{{group: networking.k8s.io, kind: Ingress, \
+                 name: shop}}]\n  {field}: {{}}\n"
+            ),
+        ]
+        .join("---\n")
+    };
+    let answers = |text: &str, status: u16| {
+        manifests.write("shop.yaml", text);
+        moongate.await_answer("beside.example.com", "/", |r| r.status == 200);
+        moongate.await_answer("shop.example.com", "/", |r| r.status == status);
+    };
+    answers(&with("", "confg"), 503);
+    moongate.await_log("what it is for answers 503");
+    manifests.remove("shop.yaml");
+    moongate.await_answer("shop.example.com", "/", |r| r.status == 404);
+    answers(&with("failurePolicy: Ignore", "confg"), 200);
+    answers(&with("", "config"), 401);
+    // It has a last version now.
+    answers(&with("", "confg").replace("401", "402"), 402);
+    goes_on(&moongate);
+}
+
+#[test]
 fn a_binding_that_moves_to_another_plugin_takes_no_config_of_the_first_with_it() {
     let upstream = Upstream::answering("ok");
     let (manifests, moongate) = start(&upstream);

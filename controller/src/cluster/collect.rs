@@ -238,9 +238,18 @@ impl Collector {
             }
             Some(Err(message)) => {
                 let has_good = *state.names.entry(item.name).or_insert(false);
-                self.malformed(&id, &message);
-                if !has_good {
-                    self.push(id.clone(), Update::Unknown(id.clone()));
+                match item.unreadable.filter(|_| !has_good) {
+                    Some(object) => {
+                        self.malformed(&id, message);
+                        self.name(&id, super::references(&object));
+                        self.push(id.clone(), Update::Apply(object));
+                    }
+                    None => {
+                        self.malformed(&id, format!("{message}; what it was before goes on being used"));
+                        if !has_good {
+                            self.push(id.clone(), Update::Unknown(id.clone()));
+                        }
+                    }
                 }
             }
             None => return,
@@ -439,9 +448,8 @@ impl Collector {
         self.pending.updates.insert(id, update);
     }
 
-    fn malformed(&mut self, id: &ObjectId, message: &str) {
+    fn malformed(&mut self, id: &ObjectId, message: String) {
         self.malformed.insert(id.clone());
-        let message = format!("{message}; what it was before goes on being used");
         let problem = Problem::error(id.reference(), "", "Malformed", message);
         self.pending.is_due = true;
         self.pending.malformed.insert(id.clone(), Some(problem));

@@ -9,7 +9,7 @@ use super::{Scope, Why};
 use crate::crd;
 use crate::status;
 use crate::store::convert::{self, LUA_READABLE_LABEL};
-use crate::store::{Kind, Object};
+use crate::store::{self, Kind, Object, ObjectId};
 
 /// The type of Secrets whose data is watched: certificates are renewed, and nothing should have to be asked for then.
 const TLS_TYPE: &str = "kubernetes.io/tls";
@@ -139,6 +139,8 @@ pub(super) struct Item {
     pub(super) lua_readable: bool,
     /// None of a metadata watch.
     pub(super) object: Option<Result<Object, String>>,
+    /// What stands for an object that cannot be read, where it has no earlier version.
+    pub(super) unreadable: Option<Object>,
     /// Of kinds that have a status of ours.
     pub(super) meta: Option<status::Meta>,
 }
@@ -177,9 +179,15 @@ pub(super) fn decode(kind: Kind, content: Content, raw: &RawValue) -> Result<Ite
         Some(Err(message)) => (Some(Err(message)), meta.with_no_status(kind)),
         None => (None, None),
     };
+    let name = ObjectName::new(meta.namespace, meta.name);
+    let unreadable = match &object {
+        Some(Err(_)) => serde_json::from_str(raw.get()).ok(),
+        _ => None,
+    };
     Ok(Item {
+        unreadable: unreadable.and_then(|json| store::unreadable(&ObjectId::new(kind, name.clone()), &json)),
         lua_readable: meta.labels.get(LUA_READABLE_LABEL).is_some_and(|v| v == "true"),
-        name: ObjectName::new(meta.namespace, meta.name),
+        name,
         version: meta.resource_version,
         object,
         meta: status,

@@ -9,7 +9,7 @@ use super::{typed, validate};
 use crate::crd;
 use crate::problem::{ObjectRef, Problem};
 use crate::store::object::Kind;
-use crate::store::{Object, ObjectId, convert};
+use crate::store::{self, Object, ObjectId, convert};
 
 /// Where objects are that say no namespace.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -23,6 +23,8 @@ pub(super) struct Document {
     pub(super) id: Option<ObjectId>,
     /// None when it is not valid.
     pub(super) object: Option<Object>,
+    /// What stands for one that is not valid, where it has no earlier version.
+    pub(super) unreadable: Option<Object>,
     /// With their lines.
     pub(super) problems: Vec<(u32, Problem)>,
 }
@@ -52,7 +54,7 @@ pub(super) fn read_sent(node: &Node) -> Document {
 }
 
 fn read_from(node: &Node, has_age: bool) -> Document {
-    let mut document = Document { line: node.line, id: None, object: None, problems: Vec::new() };
+    let mut document = Document { line: node.line, id: None, object: None, unreadable: None, problems: Vec::new() };
     match kind(node) {
         Ok(kind) => read_kind(node, kind, has_age, &mut document),
         Err(problem) => document.problems.push((node.line, *problem)),
@@ -102,6 +104,9 @@ fn read_kind(node: &Node, kind: Kind, has_age: bool, document: &mut Document) {
     let mut reading = Reading { node, id: &id, has_age, problems: Vec::new() };
     let object = reading.object(kind);
     document.problems = reading.problems;
+    if object.is_none() {
+        document.unreadable = store::unreadable(&id, &node.to_json());
+    }
     document.object = object;
 }
 

@@ -216,18 +216,32 @@ pub fn cluster_lua_plugin(object: crd::ClusterLuaPlugin) -> Object {
 pub fn lua_plugin_binding(object: crd::LuaPluginBinding) -> Object {
     let name = object_name(&object.metadata);
     let spec = object.spec;
-    let target = |t: crd::TargetRef| match t.kind {
-        crd::TargetKind::Namespace => ChainKey::Namespace(t.name),
-        crd::TargetKind::Service => ChainKey::Service(ObjectName::new(&name.namespace, t.name)),
-        crd::TargetKind::Ingress => section(ObjectName::new(&name.namespace, t.name), t.section_name.as_deref()),
-    };
     Object::Binding(Arc::new(Binding {
         plugin: spec.plugin_ref.key(&name.namespace),
-        targets: spec.target_refs.into_iter().map(target).collect(),
+        targets: spec.target_refs.into_iter().map(|t| target(&name.namespace, t)).collect(),
         config: spec.config,
         secrets: spec.secret_refs.into_iter().map(|s| secret_use(&name.namespace, s)).collect(),
         key: BindingKey::LuaPluginBinding(name),
+        is_unreadable: false,
     }))
+}
+
+/// The chain of a LuaPluginBinding's target.
+pub(super) fn target(namespace: &str, target: crd::TargetRef) -> ChainKey {
+    let name = ObjectName::new(namespace, &target.name);
+    match target.kind {
+        crd::TargetKind::Namespace => ChainKey::Namespace(target.name),
+        crd::TargetKind::Service => ChainKey::Service(name),
+        crd::TargetKind::Ingress => section(name, target.section_name.as_deref()),
+    }
+}
+
+/// The chain of a ClusterLuaPluginBinding's target.
+pub(super) fn cluster_target(target: crd::ClusterTargetRef) -> ChainKey {
+    match target.kind {
+        crd::ClusterTargetKind::Namespace => ChainKey::Namespace(target.name),
+        crd::ClusterTargetKind::IngressClass => ChainKey::Class(target.name),
+    }
 }
 
 /// The chain of an Ingress or of a part of it: `host`, `host/path` or `/path`.
@@ -243,21 +257,18 @@ fn section(ingress: ObjectName, section: Option<&str>) -> ChainKey {
 /// A ClusterLuaPluginBinding.
 pub fn cluster_lua_plugin_binding(object: crd::ClusterLuaPluginBinding) -> Object {
     let spec = object.spec;
-    let target = |t: crd::ClusterTargetRef| match t.kind {
-        crd::ClusterTargetKind::Namespace => ChainKey::Namespace(t.name),
-        crd::ClusterTargetKind::IngressClass => ChainKey::Class(t.name),
-    };
     Object::Binding(Arc::new(Binding {
         key: BindingKey::ClusterLuaPluginBinding(object_name(&object.metadata)),
         plugin: spec.plugin_ref.key(),
-        targets: spec.target_refs.into_iter().map(target).collect(),
+        targets: spec.target_refs.into_iter().map(cluster_target).collect(),
         config: spec.config,
         secrets: spec.secret_refs.into_iter().map(|s| secret_use("", s)).collect(),
+        is_unreadable: false,
     }))
 }
 
 /// `namespace` is that of a LuaPluginBinding, whose Secrets are its own; a ClusterLuaPluginBinding names theirs.
-fn secret_use(namespace: &str, reference: crd::SecretRef) -> SecretUse {
+pub(super) fn secret_use(namespace: &str, reference: crd::SecretRef) -> SecretUse {
     let path = reference.path_keys();
     let namespace = if namespace.is_empty() { reference.namespace.unwrap_or_default() } else { namespace.into() };
     SecretUse { path, secret: ObjectName::new(namespace, reference.name), key: reference.key }

@@ -391,6 +391,8 @@ pub struct Binding {
     pub config: serde_json::Map<String, serde_json::Value>,
     /// Where secrets go into the config.
     pub secrets: Vec<SecretUse>,
+    /// The object cannot be read, and has no earlier version: this is what can be told of it.
+    pub is_unreadable: bool,
 }
 
 /// A secret that goes into a config.

@@ -65,6 +65,11 @@ pub(super) fn resolve(binding: &Binding, reader: &Reader<'_>) -> Result<BindingV
             Err((reason, message)) => wrong.push((format!("spec.secretRefs[{index}]"), reason, message)),
         }
     }
+    if binding.is_unreadable {
+        let message = "cannot be read, and has no earlier version: what it is for answers 503 until it can be";
+        wrong.push((String::new(), "Malformed", message.into()));
+        return Err(wrong);
+    }
     let Some(plugin) = reader.plugin(&binding.plugin) else {
         wrong.push(missing(&binding.plugin));
         return Err(wrong);

@@ -8,6 +8,7 @@ use routing::{Key, ObjectName};
 
 use super::{namespace, policy};
 use crate::reader::{Input, NotPublished, Outcome, Reader};
+use crate::store::EVERY_CLASS;
 use crate::store::object::Plugin;
 use crate::translate::Options;
 
@@ -51,8 +52,9 @@ fn user<'a>(chain: &'a ChainKey, binding: &'a BindingKey) -> Option<&'a str> {
 /// What is attached to a place, in running order: the platform's bindings before the namespace's, then by priority,
 /// the annotation's order, and name.
 pub(super) fn uses(chain: &ChainKey, reader: &Reader<'_>) -> Vec<(PluginKey, BindingKey)> {
-    let bound = reader.bindings(chain).map(|(binding, plugin)| (plugin.clone(), binding.clone(), usize::MAX));
-    let mut uses: Vec<_> = bound.collect();
+    let every = matches!(chain, ChainKey::Class(_)).then(|| ChainKey::Class(EVERY_CLASS.into()));
+    let bound = [chain].into_iter().chain(&every).flat_map(|chain| reader.bindings(chain));
+    let mut uses: Vec<_> = bound.map(|(binding, plugin)| (plugin.clone(), binding.clone(), usize::MAX)).collect();
     if let ChainKey::Ingress(ingress) = chain
         && let Some(header) = reader.ingress(ingress)
     {

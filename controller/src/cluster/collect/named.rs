@@ -67,7 +67,7 @@ impl Collector {
                 self.push(id.clone(), Update::Apply(without_needless_data(object, needs_data)));
             }
             Err(message) => {
-                self.malformed(id, &message);
+                self.malformed(id, format!("{message}; what it was before goes on being used"));
                 if !has_good {
                     self.push(id.clone(), Update::Unknown(id.clone()));
                 }

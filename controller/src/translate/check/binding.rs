@@ -20,6 +20,9 @@ pub(super) fn check(told: &Told<'_, '_>, options: &Options) {
     for (field, reason, message) in binding::resolve(found, told.reader).err().into_iter().flatten() {
         told.reader.report(Problem::error(told.object.reference(), field, reason, message));
     }
+    if found.is_unreadable {
+        return;
+    }
     let plugin = told.reader.plugin(&found.plugin);
     let user = Some(told.object.name.namespace.as_str()).filter(|n| !n.is_empty());
     if let Some(Err(why)) = plugin.map(|plugin| chain::may_use(plugin, user, options, told.reader)) {
