@@ -6,10 +6,42 @@
 
 use std::process::Command;
 
+use e2e::cluster::site::{backend, ingress};
 use e2e::cluster::{Cluster, Options, bed::PATIENCE, image, tools};
 use e2e::process::Process;
 use e2e::wait::until_slowly;
 use e2e::{Manifests, console, moongate, tidy, upstream};
+
+/// What the part about ingress-nginx tells of: a site of its class, whose address it has written.
+fn a_site_of_nginx(cluster: &Cluster) -> anyhow::Result<()> {
+    let objects = format!(
+        "
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {{name: nginx}}
+spec: {{controller: k8s.io/ingress-nginx}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {{name: shop}}
+---
+{}
+---
+{}
+",
+        backend("web", 1, ""),
+        ingress("web", "shop.example.com", "web", SNIPPET).replace("Name: moongate", "Name: nginx"),
+    );
+    cluster.kubectl_with(&["--namespace", "shop", "apply", "-f", "-"], &objects)?;
+    let status = r#"{"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.55"}]}}}"#;
+    let patch =
+        ["--namespace", "shop", "patch", "ingress", "web", "--subresource=status", "--type=merge", "-p", status];
+    cluster.kubectl(&patch)?;
+    cluster.kubectl(&["--namespace", "shop", "rollout", "status", "deployment/web", "--timeout=180s"])?;
+    Ok(())
+}
+
+const SNIPPET: &str = ", annotations: {nginx.ingress.kubernetes.io/configuration-snippet: 'more_set_headers a;'}";
 
 /// The image that the chart names by itself.
 const IMAGE: &str = "ghcr.io/moongate-dev/moongate:";
@@ -26,7 +58,10 @@ fn the_page_tells_what_happens() {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut variables = vec![
         ("KUBECONFIG", cluster.kubeconfig_outside().unwrap().display().to_string()),
-        ("PATH", format!("{}:{path}", cluster.tools.path("").display())),
+        (
+            "PATH",
+            format!("{}:{}:{path}", cluster.tools.path("").display(), moongate::binary().parent().unwrap().display()),
+        ),
     ];
     for name in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
         variables.push((name, state.join("helm").display().to_string()));
@@ -38,6 +73,12 @@ fn the_page_tells_what_happens() {
     let steps = console::steps(&tidy::read("docs/kubernetes.md").unwrap());
     assert!(steps.len() > 20, "the page shows each part");
     for step in steps {
+        if step.command.contains("> all.yaml") {
+            a_site_of_nginx(&cluster).unwrap();
+        } else if step.command.starts_with("helm uninstall") {
+            // It ends with what it leads to.
+            forwards = None;
+        }
         // The page tells the reader to forward a port in another terminal before the first request.
         if step.command.starts_with("curl") && forwards.is_none() {
             let mut kubectl = Command::new(cluster.tools.path("kubectl"));
@@ -49,12 +90,14 @@ fn the_page_tells_what_happens() {
             });
             forwards = Some(process);
         }
-        let command = step.command.replace("localhost:8080", &format!("localhost:{port}"));
+        // The copy of the cluster's objects is none of the repository's files.
+        let copy = state.join("all.yaml").display().to_string();
+        let command = step.command.replace("localhost:8080", &format!("localhost:{port}")).replace("all.yaml", &copy);
         // What changes nothing may be asked until it is so.
-        let words = ["curl ", "get ", " events ", " wait "];
+        let words = ["curl ", "get ", " events ", " wait ", "moongate check ", "moongate explain "];
         let only_asks = words.iter().any(|word| command.contains(word)) && !command.contains("apply");
         until_slowly(PATIENCE, &format!("what the page says of {command}"), || {
-            let said = console::perform_with(&command, &variables);
+            let said = console::perform_with(&command, &variables).replace(&copy, "all.yaml");
             let right = console::matches(&step.expected, &said);
             assert!(right || only_asks, "{command}\nsaid:\n{said}\nthe page says:\n{}", step.expected.join("\n"));
             if right { Ok(()) } else { Err(said) }
