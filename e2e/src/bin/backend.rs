@@ -2,7 +2,7 @@
 //!
 //! `/` answers the pod's name, `/echo` the request's head, `/slow/MS` after MS milliseconds; `/status/N` with a status.
 //! With `LOG` it prints the first line of each request.
-//! On SIGTERM it goes on for `LINGER_MS` (1000), each answer then closing its connection, and ends.
+//! On SIGTERM it goes on for `LINGER_MS` (10000), each answer then closing its connection, and ends.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(("0.0.0.0", variable("PORT", "8080").parse()?)).await?;
     let pod: &'static str = variable("POD_NAME", &variable("HOSTNAME", "backend")).leak();
     let log = std::env::var_os("LOG").is_some();
-    let linger = Duration::from_millis(variable("LINGER_MS", "1000").parse()?);
+    let linger = Duration::from_millis(variable("LINGER_MS", "10000").parse()?);
     let (ending, ends) = watch::channel(false);
     let mut term = signal(SignalKind::terminate())?;
     tokio::spawn(async move {

@@ -170,8 +170,8 @@ fn controllers(pki: &Pki) -> Vec<String> {
         // With the defaults its controllers start 150 ms apart, and the first ServiceAccount comes after 7 s.
         "--kube-api-qps=500".into(),
         "--kube-api-burst=1000".into(),
-        // Before a node whose kubelet is silent counts as dead: far beyond what a starved machine does to it, since all
-        // of its pods are not ready from then on.
-        "--node-monitor-grace-period=60s".into(),
+        // Before a node whose kubelet is silent counts as dead: far beyond what a starved machine does to it, and what a
+        // test's absent API server does, since all of its pods are not ready from then on.
+        "--node-monitor-grace-period=600s".into(),
     ]
 }
