@@ -210,7 +210,7 @@ impl Timer {
         if let Err(error) = self.run(&mut ex, mode).await {
             host::error(&ex, &format!("lua entry thread aborted: runtime error: {error}"));
             if let Some(used) = &self.used {
-                ex.worker.shared.failures.note(&used.plugin, Phase::Timer.name(), &error);
+                ex.worker.shared.failures.note_of(used, Phase::Timer.name(), &error);
                 ex.worker.vms.note_failure(&self.worker, &self.vm, &used.plugin, &error, crate::clock::now());
             }
         }

@@ -8,7 +8,7 @@ use routing::key::{ChainKey, PluginKey, PluginKind};
 use routing::value::{self, Settings};
 use routing::{Change, Commit, Key, KeyProblem, RouteKey, Value};
 
-use super::{Action, CompiledRoute, EndpointSet, Meta, Plan, Scope, Snapshot, Upstream};
+use super::{Action, CompiledRoute, EndpointSet, Meta, Plan, Scope, Snapshot, Upstream, unique};
 
 mod chain;
 mod plugin;
@@ -82,6 +82,8 @@ impl Compiler {
 
     /// Applies a commit as one step. What compiles takes effect; a key that fails keeps its last good value.
     pub fn apply(&mut self, commit: &Commit) -> Vec<KeyProblem> {
+        // What is compiled from here on has ids above it.
+        let before = unique();
         let mut next = Snapshot::clone(&self.shared.snapshot.load());
         next.version += 1;
         let mut problems = Vec::new();
@@ -118,7 +120,7 @@ impl Compiler {
             self.shared.apply_dicts(&next);
         }
         self.shared.snapshot.store(Arc::new(next));
-        self.shared.failures.forget(&updated);
+        self.shared.failures.forget(&updated, before);
         self.forget_endpoints();
         problems
     }

@@ -16,6 +16,7 @@ pub(super) fn failed(ex: &Exchange, step: &Step, phase: Phase, error: &ScriptErr
         _ => format!("lua entry thread aborted: runtime error: {error}"),
     };
     tell(ex, &step.used.plugin, phase, error, &what);
+    ex.worker.shared.failures.note_of(&step.used, phase.name(), error);
     if let Some(session) = ex.lua.sessions.iter().find(|s| s.vm.spec.scope == step.used.scope) {
         ex.worker.vms.note_failure(&ex.worker, &session.vm, &step.used.plugin, error, crate::clock::now());
     }
@@ -25,12 +26,12 @@ pub(super) fn failed(ex: &Exchange, step: &Step, phase: Phase, error: &ScriptErr
 pub(crate) fn init_failed(ex: &Exchange, plugin: &PluginKey, phase: Phase, error: &ScriptError) {
     let what = format!("{} of {plugin} fails, so its scripts do not run: {error}", phase.name());
     tell(ex, plugin, phase, error, &what);
+    ex.worker.shared.failures.note(plugin, phase.name(), error);
 }
 
 fn tell(ex: &Exchange, plugin: &PluginKey, phase: Phase, error: &ScriptError, what: &str) {
     host::failure(ex, plugin, what);
     ex.worker.shared.metrics.script_failed(plugin, phase.name(), error.kind.as_str());
-    ex.worker.shared.failures.note(plugin, phase.name(), error);
 }
 
 /// Logs that what the body filters left does not fit.
