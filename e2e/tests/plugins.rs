@@ -79,7 +79,8 @@ fn check(plugin: &str) {
     for kind in [Kind::Cluster, Kind::Namespaced] {
         let (upstream, seen) = upstream(file.tests.iter().map(|t| t.upstream.clone()).collect());
         let mut documents = vec![
-            config("http: {useForwardedHeaders: true, proxyRealIpCidr: [127.0.0.1/32]}"),
+            // With underscores, since a plugin must not be got round by how a header is spelt.
+            config("http: {useForwardedHeaders: true, proxyRealIpCidr: [127.0.0.1/32], underscoresInHeaders: true}"),
             service("backend", &[upstream.port]),
             kind.manifest(&read("plugin.yaml")),
         ];
