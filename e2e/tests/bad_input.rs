@@ -44,6 +44,25 @@ fn a_file_that_is_not_yaml_keeps_its_objects() {
     moongate.await_answer("new.example.com", "/", |r| r.status == 404);
 }
 
+/// A few lines of aliases of aliases stand for more than any machine holds.
+#[test]
+fn a_file_whose_aliases_stand_for_too_much_is_refused() {
+    let upstream = Upstream::answering("ok");
+    let (manifests, moongate) = start(&upstream);
+    let level = |n: usize| format!("  a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(","));
+    let levels: String = (1..30).map(level).collect();
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: many, namespace: shop}\ndata:\n";
+    manifests.write("many.yaml", &format!("{head}  a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n{levels}"));
+    let logged = moongate.await_log("many.yaml").to_string();
+    assert!(logged.contains("its aliases (`*name`) stand for more than 100000 nodes"), "{logged}");
+    goes_on(&moongate);
+    let check = e2e::moongate::command(&["check", &manifests.path().display().to_string()]);
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert_eq!(check.status.code(), Some(1), "{said}");
+    let line = said.lines().find(|line| line.contains("many.yaml:")).expect("the file is named");
+    assert!(line.contains("error: is not YAML") && line.contains("write out what they stand for"), "{line}");
+}
+
 #[test]
 fn an_object_that_is_not_valid_is_said_and_the_others_of_its_file_are_served() {
     let upstream = Upstream::answering("ok");

@@ -1,7 +1,8 @@
 //! YAML as a tree in which each node knows its line, so that a problem found long after parsing can name it.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::{Error, Spanned};
 
 /// Documents of a stream: more than any Helm chart renders, few enough to bound the work on garbage.
 const DOCUMENTS_MAX: usize = 200_000;
@@ -9,6 +10,12 @@ const DOCUMENTS_MAX: usize = 200_000;
 const NODES_MAX: usize = 20_000_000;
 /// Scalar bytes of such a text.
 const SCALAR_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Events that aliases may stand for in such a text: one for a scalar, two for a list or mapping and what is in it. A few
+/// lines of aliases to aliases would stand for billions of them.
+const ALIASED_MAX: usize = 100_000;
+/// Scalar bytes that aliases may stand for.
+const ALIASED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A node of a document.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,14 +64,42 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, NotYaml> {
         max_nodes: NODES_MAX,
         // A node is at most two events, a document and the stream two more.
         max_events: 2 * NODES_MAX + 2 * DOCUMENTS_MAX,
-        max_total_scalar_bytes: SCALAR_BYTES_MAX,
+        // What a text says itself is at most half as long again as the text, by escapes such as `\L`.
+        max_total_scalar_bytes: SCALAR_BYTES_MAX.min(text.len() * 3 / 2 + ALIASED_BYTES_MAX),
+        // Many aliases of one anchor are nothing wrong: what they stand for counts.
+        enforce_alias_anchor_ratio: false,
     };
-    let options = serde_saphyr::options! { budget: budget, with_snippet: false };
+    let aliases = serde_saphyr::alias_limits! { max_total_replayed_events: ALIASED_MAX };
+    let options = serde_saphyr::options! { budget: budget, alias_limits: aliases, with_snippet: false };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|e| {
         let line = e.location().map_or(0, |l| u32::try_from(l.line()).unwrap_or(u32::MAX));
-        // `to_string` has advice for those who call the parser.
-        NotYaml { line, message: e.render_with_formatter(&serde_saphyr::UserMessageFormatter) }
+        let message = if is_of_aliases(&e) {
+            let mib = ALIASED_BYTES_MAX >> 20;
+            format!("its aliases (`*name`) stand for more than {ALIASED_MAX} nodes or {mib} MiB: write out what they stand for, in several files if need be")
+        } else {
+            // `to_string` has advice for those who call the parser.
+            e.render_with_formatter(&serde_saphyr::UserMessageFormatter)
+        };
+        NotYaml { line, message }
     })
+}
+
+/// Whether aliases stand for too much.
+fn is_of_aliases(error: &Error) -> bool {
+    use BudgetBreach::{Aliases, Anchors, RecordedAnchorBytes, RecordedAnchorEvents, ScalarBytes};
+    match error {
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => is_of_aliases(error),
+        Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => true,
+        Error::Budget { breach, .. } => matches!(
+            breach,
+            Aliases { .. }
+                | Anchors { .. }
+                | RecordedAnchorBytes { .. }
+                | RecordedAnchorEvents { .. }
+                | ScalarBytes { .. }
+        ),
+        _ => false,
+    }
 }
 
 impl Node {
@@ -299,6 +334,37 @@ mod tests {
         check("a:", Yaml::Null);
         check("a: |\n  x\n  y\n", Yaml::String("x\ny\n".into()));
         check("a: {b: [1]}", parse("{b: [1]}").unwrap()[0].value.clone());
+    }
+
+    /// A list of ten, and lists of ten aliases of the one before: each level stands for ten times as much.
+    fn bomb(levels: usize) -> String {
+        let list = |of: &str| format!("[{}]", [of; 10].join(","));
+        let level = |n: usize| format!("a{n}: &a{n} {}\n", list(&format!("*a{}", n - 1)));
+        format!("a0: &a0 {}\n{}", list("x"), (1..levels).map(level).collect::<String>())
+    }
+
+    #[test]
+    fn aliases_stand_for_so_much_and_no_more() {
+        let documents = parse(&bomb(4)).unwrap();
+        assert!(matches!(&documents[0].get("a3").unwrap().value, Yaml::List(items) if items.len() == 10));
+        for levels in [6, 12, 60] {
+            let refused = parse(&bomb(levels)).unwrap_err();
+            assert!(refused.message.starts_with("its aliases"), "{levels}: {}", refused.message);
+            // Where the limit is reached, not after the last line of all.
+            assert!((4..=7).contains(&refused.line), "{levels}: {}", refused.line);
+        }
+        let many = |length: usize, aliases: usize| {
+            let lines: String = (0..aliases).map(|n| format!("b{n}: *a\n")).collect();
+            parse(&format!("a: &a {}\n{lines}", "x".repeat(length)))
+        };
+        assert!(many(10, 1000).is_ok(), "many aliases of one anchor");
+        assert!(many(100_000, 100).is_ok(), "10 MB");
+        let refused = many(100_000, 200).unwrap_err();
+        assert!(refused.message.starts_with("its aliases"), "{}", refused.message);
+        assert!((160..=180).contains(&refused.line), "17 MB: {}", refused.line);
+        // What is wrong at an alias is still told as what it is.
+        let wrong = parse("a: &a {b: 1}\nc: *d\n").unwrap_err();
+        assert!(!wrong.message.contains("its aliases"), "{}", wrong.message);
     }
 
     #[test]
