@@ -10,11 +10,11 @@ import textwrap
 import time
 
 from . import load
+from .load import HOST
 from .process import Process, free_port
 from .proxies import Setting
 
 BACKEND_CORE = 1
-HOST = "bench.example.com"
 # As the measurements that the budgets are from: a body of 67 bytes.
 SMALL_BODY = "moongate bench: a response body of sixty-seven bytes, as in budgets"
 LARGE_BYTES = 1024 * 1024
@@ -28,7 +28,11 @@ SCENARIOS = {
     "body": "HTTP/1.1, 1 MiB body",
     "h2": "HTTP/2 over TLS, 67-byte body",
     "idle": "memory of an idle keep-alive connection",
+    "idle-tls": "the same over TLS, HTTP/1.1",
+    "idle-h2": "the same over TLS, HTTP/2",
 }
+# What a scenario's connections agree on, over TLS.
+ALPN = {"tls": "http/1.1", "h2": "h2", "idle-tls": "http/1.1", "idle-h2": "h2"}
 
 
 class Bench:
@@ -95,8 +99,8 @@ class Bench:
         process = proxy.start(setting)
         try:
             await_answer(setting, scenario)
-            if scenario == "idle":
-                return self.idle(process, setting)
+            if scenario.startswith("idle"):
+                return self.idle(process, setting, ALPN.get(scenario))
             return self.load(process, setting, scenario)
         finally:
             process.stop()
@@ -132,11 +136,16 @@ class Bench:
             "rss_mib": process.rss_bytes() / 2**20,
         }
 
-    def idle(self, process, setting):
+    def idle(self, process, setting, protocol):
         # What the first requests allocate once is not the connections'.
-        load.wrk(f"http://127.0.0.1:{setting.http}/", 8, WARM_UP_SECONDS)
+        if protocol == "h2":
+            load.h2load(f"https://127.0.0.1:{setting.https}/", 8, 1, WARM_UP_SECONDS)
+        elif protocol:
+            load.wrk(f"https://127.0.0.1:{setting.https}/", 8, WARM_UP_SECONDS)
+        else:
+            load.wrk(f"http://127.0.0.1:{setting.http}/", 8, WARM_UP_SECONDS)
         before = process.rss_bytes()
-        with load.idle_connections(setting.http, self.options.idle):
+        with load.idle_connections(setting.https if protocol else setting.http, self.options.idle, protocol):
             after = process.rss_bytes()
         return {"bytes_per_connection": (after - before) / self.options.idle, "rss_mib": after / 2**20}
 
@@ -155,8 +164,7 @@ def await_answer(setting, scenario, deadline=10.0):
 
 def check_answer(setting, scenario):
     """A proxy that answers something else would be fast and worth nothing."""
-    secure = scenario in ("tls", "h2")
-    if secure:
+    if scenario in ALPN:
         context = ssl._create_unverified_context()
         client = http.client.HTTPSConnection("127.0.0.1", setting.https, timeout=10, context=context)
     else:
