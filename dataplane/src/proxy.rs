@@ -11,7 +11,7 @@ use crate::downstream::Client;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Exchange, Try};
 use crate::life::Ended;
-use crate::lua::phases;
+use crate::lua::{phases, vms};
 use crate::table::{Action, CompiledRoute, Upstream};
 use crate::upstream::{Connection, balance, connect};
 
@@ -120,8 +120,9 @@ async fn attempt(
     if head.status == 101 {
         return Box::pin(respond::tunnel(ex, client, up, head, timeouts.read)).await;
     }
+    vms::turns_of_filters(ex).await;
     let plain = respond::start(ex, head)?;
-    crate::lua::vms::release(ex);
+    vms::release(ex);
     let result = transfer.finish(ex, client, &mut up, plain).await;
     let took = (crate::clock::tick() - started).as_secs_f64();
     this_try(ex).response_time = Some(took);

@@ -6,8 +6,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use e2e::manifests::{NAMESPACE, config, ingress, of_cluster, plugin, service};
 use e2e::{Client, Manifests, Moongate, Upstream, until};
@@ -71,13 +71,21 @@ impl<'a> Crowd<'a> {
         Self { moongate, plug: connect(), storm, victim: connect(), sent: 0 }
     }
 
-    /// The storm's requests that were answered before a victim's, which came after all of them.
-    fn passed(&mut self, (host, expected, _): (&str, &str, usize)) -> usize {
+    /// Makes the worker busy.
+    fn plug(&mut self) {
+        self.plug.send(get(PLUG));
+    }
+
+    fn storm(&mut self) {
+        self.storm.iter_mut().for_each(|client| _ = client.send(get(STORMY)));
+    }
+
+    /// The storm's requests that were answered before a victim's, which came after all of them. `send` sends them and
+    /// makes the worker busy.
+    fn passed(&mut self, (host, expected, _): (&str, &str, usize), send: impl Fn(&mut Self)) -> usize {
         until("a round that is sent while the worker is busy", || {
-            let round = |host| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            self.plug.send(round(PLUG));
-            self.storm.iter_mut().for_each(|client| _ = client.send(round(STORMY)));
-            self.victim.send(round(host));
+            send(self);
+            self.victim.send(get(host));
             let is_in_time = !self.plug.has_come();
             assert_eq!(self.victim.response("GET").text(), expected);
             for client in self.storm.iter_mut().chain([&mut self.plug]) {
@@ -96,15 +104,80 @@ impl<'a> Crowd<'a> {
     }
 }
 
+fn get(host: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")
+}
+
 #[test]
 fn whoever_comes_after_a_storm_does_not_stand_behind_it() {
     let upstream = Upstream::answering("ok");
     let (_manifests, moongate) = stormy(&upstream, "content");
     let mut crowd = Crowd::new(&moongate);
     for victim in VICTIMS {
-        let passed: Vec<usize> = (0..ROUNDS).map(|_| crowd.passed(victim)).collect();
+        let send = |crowd: &mut Crowd| {
+            crowd.plug();
+            crowd.storm();
+        };
+        let passed: Vec<usize> = (0..ROUNDS).map(|_| crowd.passed(victim, send)).collect();
         assert!(passed.iter().all(|n| *n <= victim.2), "{victim:?}: runs of {STORM} before it: {passed:?}");
     }
+}
+
+/// What an upstream does with the storm: its answers are held back until they may go all at once.
+#[derive(Default)]
+struct Held {
+    asked: AtomicUsize,
+    /// Requests that may be answered.
+    free: Mutex<usize>,
+    more: Condvar,
+    answered: AtomicUsize,
+}
+
+impl Held {
+    fn upstream(self: &Arc<Self>) -> Upstream {
+        let held = self.clone();
+        Upstream::start(move |mut c| {
+            while let Some(request) = c.request() {
+                if request.header("host") != STORMY {
+                    c.answer(200, "ok");
+                    continue;
+                }
+                let number = held.asked.fetch_add(1, Ordering::SeqCst);
+                let free = held.free.lock().expect("no thread panics with it");
+                drop(held.more.wait_while(free, |free| *free <= number).expect("no thread panics with it"));
+                c.answer(200, "ok");
+                held.answered.fetch_add(1, Ordering::SeqCst);
+            }
+        })
+    }
+
+    /// Waits until a round's requests have all come, or were all answered.
+    fn await_all(count: &AtomicUsize, before: usize) {
+        until("the whole storm at the upstream", || match count.load(Ordering::SeqCst) {
+            n if n == before + STORM => Ok(()),
+            n => Err(format!("{n} of {}", before + STORM)),
+        });
+    }
+}
+
+/// Filters run when the upstream answers, and it may answer many at once.
+#[test]
+fn whoever_comes_after_a_storm_s_answers_does_not_stand_behind_their_filters() {
+    let held = Arc::new(Held::default());
+    let upstream = held.upstream();
+    let (_manifests, moongate) = stormy(&upstream, "headerFilter");
+    let mut crowd = Crowd::new(&moongate);
+    let send = |crowd: &mut Crowd| {
+        let before = held.answered.load(Ordering::SeqCst);
+        crowd.storm();
+        Held::await_all(&held.asked, before);
+        crowd.plug();
+        *held.free.lock().expect("no thread panics with it") = before + STORM;
+        held.more.notify_all();
+        Held::await_all(&held.answered, before);
+    };
+    let passed: Vec<usize> = (0..ROUNDS).map(|_| crowd.passed(VICTIMS[0], send)).collect();
+    assert!(passed.iter().all(|n| *n <= VICTIMS[0].2), "runs of {STORM} before it: {passed:?}");
 }
 
 /// Storms on a connection until told to end; counts the runs.

@@ -19,7 +19,7 @@ mod loaded;
 mod place;
 mod scope_vm;
 
-pub use fair::{Bucket, turn};
+pub use fair::{Bucket, turn, turns_of_filters};
 use place::Place;
 pub use scope_vm::{ScopeVm, Table};
 

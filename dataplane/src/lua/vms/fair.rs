@@ -137,15 +137,22 @@ impl Bucket {
 
     /// Waits for the turn of this bucket's scope.
     pub async fn turn(&self, worker: &Worker) -> Result<()> {
-        worker.vms.usage.note(self.user);
-        if self.share.get() >= 1.0 || (self.tokens.get() >= 0.0 && self.stretch.get() < STRETCH) {
+        if self.may_go(worker) || Box::pin(self.wait(worker)).await {
             return Ok(());
         }
-        // Boxed, since few runs wait and every request has room for the largest of its futures.
-        Box::pin(self.wait(worker)).await
+        worker.shared.metrics.starved();
+        Err(Error::new(Kind::Unavailable, "the namespace's Lua is over its share of the worker"))
     }
 
-    async fn wait(&self, worker: &Worker) -> Result<()> {
+    /// Whether a run need not wait at all.
+    fn may_go(&self, worker: &Worker) -> bool {
+        worker.vms.usage.note(self.user);
+        self.share.get() >= 1.0 || (self.tokens.get() >= 0.0 && self.stretch.get() < STRETCH)
+    }
+
+    /// False: it waited for as long as a run may. To be boxed, since few runs wait and every request has room for the
+    /// largest of its futures.
+    async fn wait(&self, worker: &Worker) -> bool {
         let usage = &worker.vms.usage;
         let came = Instant::now();
         let _next = self.gate.lock().await;
@@ -156,17 +163,16 @@ impl Bucket {
         }
         loop {
             let now = Instant::now();
-            let Some(debt) = self.debt(now) else { return Ok(()) };
+            let Some(debt) = self.debt(now) else { return true };
             let Some(since) = usage.contended(self.user, now) else {
                 // What nobody else wants is not owed when somebody comes.
                 self.tokens.set(0.0);
-                return Ok(());
+                return true;
             };
             // Time in the line while nobody else wanted the worker is no reason to refuse.
             let waited = now.saturating_duration_since(came.max(since));
             let Some(left) = WAIT_MAX.checked_sub(waited).filter(|left| !left.is_zero()) else {
-                worker.shared.metrics.starved();
-                return Err(Error::new(Kind::Unavailable, "the namespace's Lua is over its share of the worker"));
+                return false;
             };
             let pause = debt.clamp(Duration::from_millis(1), Duration::from_millis(20)).min(left);
             tokio::time::sleep(pause).await;
@@ -183,6 +189,19 @@ pub async fn turn(ex: &Exchange, scope: &Scope) -> Result<()> {
     match bucket {
         Some(bucket) => bucket.turn(&ex.worker).await,
         None => Ok(()),
+    }
+}
+
+/// Waits for the turns of the scripts that see a response from upstream. They run without a wait between them, and are
+/// not refused, since the upstream has done its work: one that waited for long enough goes.
+pub async fn turns_of_filters(ex: &Exchange) {
+    let Some(plan) = ex.route.as_ref().map(|route| &route.plan) else { return };
+    let filters = || plan.header_filter.iter().chain(&plan.body_filter).chain(&plan.log);
+    for session in &ex.lua.sessions {
+        let (bucket, scope) = (&session.vm.bucket, &session.vm.spec.scope);
+        if filters().any(|step| step.used.scope == *scope) && !bucket.may_go(&ex.worker) {
+            Box::pin(bucket.wait(&ex.worker)).await;
+        }
     }
 }
 
