@@ -199,6 +199,8 @@ pub struct Plan {
     pub broken: Option<String>,
     /// Initial values of the variables that its plugins declare.
     pub variables: Vec<(String, Vec<u8>)>,
+    /// Whose VMs its scripts run in.
+    pub scopes: Vec<Scope>,
 }
 
 impl Plan {

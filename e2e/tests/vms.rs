@@ -111,6 +111,62 @@ fn a_tunnel_keeps_a_replaced_vm_only_for_its_log_script() {
     world.settles();
 }
 
+/// A request whose plugin, the last one of its namespace, goes while it is under way runs all of it.
+#[test]
+fn a_request_keeps_scripts_that_the_table_no_longer_has() {
+    let heads = Arc::new(AtomicUsize::new(0));
+    let seen = heads.clone();
+    let upstream = Upstream::start(move |mut c| {
+        while let Some(mut request) = c.head() {
+            seen.fetch_add(1, Ordering::SeqCst);
+            if c.body(&mut request).is_none() {
+                return;
+            }
+            c.answer(200, "ok");
+        }
+    });
+    let shop = ingress("shop", HOST, "/", "backend", &[("moongate.dev/plugins", "versions")]);
+    let manifests = Manifests::of(&[service("backend", &[upstream.port]), shop]);
+    let access = ("access", "ngx.log(ngx.ERR, 'reads ', ngx.var.uri) ngx.req.read_body() ngx.ctx.read = true");
+    let header_filter = ("headerFilter", "ngx.header['X-Read'] = tostring(ngx.ctx.read)");
+    let log = ("log", "ngx.log(ngx.ERR, 'logs ', ngx.var.uri)");
+    let all = plugin("versions", &[access, header_filter, log], "");
+    let without = plugin("versions", &[header_filter, log], "");
+    manifests.write("plugin.yaml", &all);
+    let moongate = Moongate::start(&manifests);
+    // One that waits in a script, and one that has run none of them when the plugin goes.
+    for (path, phases, read) in [("/in-access", &all, "true"), ("/upstream", &without, "nil")] {
+        manifests.write("plugin.yaml", phases);
+        moongate.await_answer(HOST, "/", |r| r.status == 200 && r.header("x-read") == read);
+        let before = heads.load(Ordering::SeqCst);
+        let mut client = Client::connect(moongate.http);
+        client.send(format!("POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 4\r\n\r\nab"));
+        if read == "true" {
+            moongate.await_log(&format!("reads {path}"));
+        } else {
+            until("the upstream got its head", || match heads.load(Ordering::SeqCst) {
+                now if now > before => Ok(()),
+                now => Err(now.to_string()),
+            });
+        }
+        manifests.remove("plugin.yaml");
+        // Also where a worker only looks after its VMs.
+        moongate.await_answer(HOST, "/", |r| r.status == 503);
+        until("no VM but the request's", || match moongate.metric("moongate_lua_vms") {
+            Some(n) if n <= 1.0 => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        let response = client.send("cd").response("POST");
+        assert_eq!(
+            (response.status, response.header("x-read")),
+            (200, read.to_owned()),
+            "{path}: {}",
+            moongate.process.log()
+        );
+        moongate.await_log(&format!("logs {path}"));
+    }
+}
+
 /// Asks on a connection that is kept, until it is told to end; an answer's script and module are of one version.
 fn load(world: &World, end: &Arc<AtomicBool>, answers: &Arc<AtomicUsize>) -> JoinHandle<()> {
     let (address, end, answers) = (world.moongate.http, end.clone(), answers.clone());

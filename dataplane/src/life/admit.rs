@@ -8,7 +8,8 @@ use routing::path;
 
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Exchange, Forwarded};
-use crate::table::{Action, CompiledRoute};
+use crate::lua::vms;
+use crate::table::{Action, CompiledRoute, Snapshot};
 
 /// Fills in host, path, args and the client's address, or refuses.
 pub(super) fn check(ex: &mut Exchange) -> Result<()> {
@@ -111,14 +112,25 @@ pub(super) fn route(ex: &mut Exchange) -> Result<Arc<CompiledRoute>> {
         // A serverRewrite script chose another path.
         ex.req.matched = path::encode(&ex.req.path);
     }
-    let found = ex.worker.snapshot(|s| s.router.find(&ex.req.host, &ex.req.matched).map(|found| found.value.clone()));
-    let route = found.ok_or_else(|| match ex.worker.snapshot(|s| s.version) {
-        0 => Error::new(Kind::Unavailable, "no table yet"),
-        _ => Error::new(Kind::NoRoute, "no route"),
-    })?;
-    crate::lua::phases::declare(ex, &route.plan.variables);
-    ex.route = Some(route.clone());
-    Ok(route)
+    loop {
+        let find = |s: &Arc<Snapshot>| {
+            let found = s.router.find(&ex.req.host, &ex.req.matched);
+            (s.version, found.map(|found| found.value.clone()))
+        };
+        let (version, found) = ex.worker.snapshot(find);
+        let route = found.ok_or_else(|| match version {
+            0 => Error::new(Kind::Unavailable, "no table yet"),
+            _ => Error::new(Kind::NoRoute, "no route"),
+        })?;
+        vms::hold(ex, &route.plan);
+        // A commit that came just now: the VMs may be of another table than the route.
+        if !route.plan.scopes.is_empty() && ex.worker.snapshot(|s| s.version) != version {
+            continue;
+        }
+        crate::lua::phases::declare(ex, &route.plan.variables);
+        ex.route = Some(route.clone());
+        return Ok(route);
+    }
 }
 
 /// Routes that may not be served.

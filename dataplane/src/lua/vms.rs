@@ -10,7 +10,7 @@ use std::time::Instant;
 use lua_vm::{Chunk, ScriptError, Session};
 
 use crate::exchange::Exchange;
-use crate::table::{Scope, ScopeSpec, Snapshot, Step};
+use crate::table::{Plan, Scope, ScopeSpec, Snapshot, Step};
 use crate::worker::Worker;
 
 mod fair;
@@ -63,18 +63,7 @@ pub struct Prepared {
 
 /// Finds or makes what a step needs.
 pub fn prepare(ex: &mut Exchange, step: &Step) -> Result<Prepared, ScriptError> {
-    ex.lua.used = true;
-    let scope = &step.used.scope;
-    let at = match ex.lua.sessions.iter().position(|s| s.vm.spec.scope == *scope) {
-        Some(at) => at,
-        None => {
-            let worker = ex.worker.clone();
-            let vm = worker.vms.get(&worker, scope)?;
-            let session = vm.vm.session();
-            ex.lua.sessions.push(RequestVm::new(vm, session));
-            ex.lua.sessions.len() - 1
-        }
-    };
+    let at = session_in(ex, &step.used.scope)?;
     let RequestVm { vm, session, .. } = &ex.lua.sessions[at];
     if !vm.failed.borrow().is_empty() {
         vm.check_init(&ex.worker, &step.used)?;
@@ -84,6 +73,28 @@ pub fn prepare(ex: &mut Exchange, step: &Step) -> Result<Prepared, ScriptError> 
     // Each time, since the session may have run another plugin before.
     session.limit_resume(vm.cpu_per_resume(&step.used));
     Ok(Prepared { vm: vm.clone(), session: session.clone(), chunk, config, meta, at })
+}
+
+/// The request's session in a scope's VM, begun now if there is none; its place among the request's.
+fn session_in(ex: &mut Exchange, scope: &Scope) -> Result<usize, ScriptError> {
+    ex.lua.used = true;
+    if let Some(at) = ex.lua.sessions.iter().position(|s| s.vm.spec.scope == *scope) {
+        return Ok(at);
+    }
+    let worker = ex.worker.clone();
+    let vm = worker.vms.get(&worker, scope)?;
+    let session = vm.vm.session();
+    ex.lua.sessions.push(RequestVm::new(vm, session));
+    Ok(ex.lua.sessions.len() - 1)
+}
+
+/// Begins a request's sessions in the VMs that a route's scripts run in, before any of them runs. A commit may take a
+/// namespace's last plugin, and with it the VM for requests to come, before the request comes to its next phase.
+pub fn hold(ex: &mut Exchange, plan: &Plan) {
+    for scope in &plan.scopes {
+        // One that cannot be had is asked for again by the script that needs it, which tells why.
+        let _ = session_in(ex, scope);
+    }
 }
 
 /// The response's head is sent: gives back the VMs that no body filter and no log script of the request needs any more.

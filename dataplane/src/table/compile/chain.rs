@@ -7,7 +7,7 @@ use routing::key::{ChainKey, PluginKey};
 use routing::value::{Chain, FailurePolicy, Phase, Use};
 use routing::{Key, Value};
 
-use super::super::{CompiledPlugin, Meta, Plan, PluginUse, ServerRewrite, Step, unique};
+use super::super::{CompiledPlugin, Meta, Plan, PluginUse, Scope, ServerRewrite, Step, unique};
 use super::plugin::Plugins;
 use super::scope_of;
 
@@ -36,7 +36,17 @@ pub(super) fn plan(
     plan.header_filter = backward(&placed, Phase::HeaderFilter);
     plan.body_filter = backward(&placed, Phase::BodyFilter);
     plan.log = backward(&placed, Phase::Log);
+    plan.scopes = scopes(&plan);
     plan
+}
+
+/// Whose VMs a plan's scripts run in.
+fn scopes(plan: &Plan) -> Vec<Scope> {
+    let single = plan.content.iter().chain(&plan.balancer);
+    let before = plan.rewrite.iter().chain(&plan.access);
+    let after = plan.header_filter.iter().chain(&plan.body_filter).chain(&plan.log);
+    let all: BTreeSet<&Scope> = before.chain(single).chain(after).map(|step| &step.used.scope).collect();
+    all.into_iter().cloned().collect()
 }
 
 /// The scripts that run before the route is chosen.
