@@ -228,8 +228,8 @@ fn the_service_whose_address_is_published_can_be_read_wherever_it_is() {
     assert_eq!(with(&[other]), ["Role edge/moongate-controller-publish: services outer: list watch"]);
     assert_eq!(with(&["controller.publishService.pathOverride=shop/outer"]), [""; 0], "it reads all of that namespace");
     assert_eq!(with(&[other, "controller.updateStatus=false"]), [""; 0]);
-    let own = with(&["controller.publishService.pathOverride=moongate-system/outer"]);
-    assert_eq!(own, ["Role moongate-system/moongate-controller: services outer: list watch"]);
+    let own = with(&["controller.publishService.pathOverride=moongate/outer"]);
+    assert_eq!(own, ["Role moongate/moongate-controller: services outer: list watch"]);
 }
 
 #[test]
