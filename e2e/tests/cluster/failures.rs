@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e::cluster::bed::PATIENCE;
 use e2e::cluster::release::RELEASE;
-use e2e::cluster::site::{Site, ingress};
+use e2e::cluster::site::{Site, ingress, is};
 use e2e::metrics;
 use e2e::wait::until_slowly;
 use serde_json::{Value, json};
@@ -118,6 +118,44 @@ fn the_api_server_is_away_and_comes_back() {
     site.cluster.revive();
     await_change(&site, "change2.kill-apiserver.test");
     site.await_release();
+    site.assert_none_failed(load);
+}
+
+#[test]
+fn controllers_are_replaced_while_a_plugin_is_broken() {
+    let Some(site) = Site::alone("kept") else { return };
+    let module = |code: &str| json!({"data": {"word": code}});
+    site.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lib}\ndata: {word: return 'first'}");
+    site.apply("apiVersion: moongate.dev/v1alpha1\nkind: LuaPlugin\nmetadata: {name: says}\nspec:\n  modulesFrom: [{configMapRef: {name: lib}}]\n  phases: {content: \"ngx.say(require('word'))\"}");
+    site.backend("web", 1);
+    site.apply(&ingress("web", "kept.test", "web", ", annotations: {moongate.dev/plugins: says}"));
+    let says = |word: &str| {
+        until_slowly(PATIENCE, &format!("{word} twenty times in a row"), || {
+            (0..20).try_for_each(|_| match site.try_get("kept.test", "/")? {
+                answer if answer.status == 200 && answer.text().trim() == word => Ok(()),
+                other => Err(format!("{other:?}")),
+            })
+        });
+    };
+    says("first");
+    // No webhook sees it.
+    site.patch("ConfigMap", "lib", &module("return ("));
+    site.await_object("LuaPlugin", "says", "unresolved", |o| is(o, "ResolvedRefs", "False"));
+    let load = site.load("kept.test", "/");
+    load.await_answers(50);
+    let before = site.pods("controller");
+    let said = site.cluster.kubectl(&["-n", RELEASE, "rollout", "restart", "deployment", "moongate-controller"]);
+    said.unwrap_or_else(|e| panic!("{e}"));
+    site.await_release();
+    assert!(site.pods("controller").is_disjoint(&before));
+    // The table of one that never saw the good version is in effect everywhere.
+    site.apply(&ingress("change", "change.kept.test", "web", ""));
+    site.await_everywhere("change.kept.test", "/", 200);
+    load.await_answers(200);
+    assert_eq!(load.report().bodies.into_keys().collect::<Vec<_>>(), ["first"]);
+    site.patch("ConfigMap", "lib", &module("return 'second'"));
+    says("second");
+    site.await_object("LuaPlugin", "says", "programmed", |o| is(o, "Programmed", "True"));
     site.assert_none_failed(load);
 }
 
