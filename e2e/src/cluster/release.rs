@@ -13,17 +13,18 @@ pub const RELEASE: &str = "moongate";
 /// Installs a release, whose name has to have `moongate` in it, and waits until it is ready; `values` are further
 /// `--set` arguments.
 pub fn install(cluster: &Cluster, release: &str, values: &[&str]) -> anyhow::Result<String> {
-    let fixed = [
-        "install",
-        release,
-        "charts/moongate",
-        "--namespace",
-        release,
-        "--create-namespace",
-        "--wait",
-        "--timeout=230s",
-    ];
-    helm(cluster, &fixed, values)
+    install_chart(cluster, release, "charts/moongate", MOONGATE, values)
+}
+
+fn install_chart(
+    cluster: &Cluster,
+    release: &str,
+    chart: &str,
+    image: &str,
+    values: &[&str],
+) -> anyhow::Result<String> {
+    let fixed = ["install", release, chart, "--namespace", release, "--create-namespace", "--wait", "--timeout=230s"];
+    helm(cluster, image, &fixed, values)
 }
 
 /// A release of a test's own beside the shared one, which is gone when this is dropped.
@@ -41,14 +42,20 @@ impl Own {
 
     /// Installs it and waits until it is ready; the address of its data planes' Service.
     pub fn install(&self, values: &[&str]) -> SocketAddr {
-        let installed = install(self.cluster, self.name, values).and_then(|_| address(self.cluster, self.name));
+        self.install_chart("charts/moongate", MOONGATE, values)
+    }
+
+    /// The same of another chart than the repository's, and of another image.
+    pub fn install_chart(&self, chart: &str, image: &str, values: &[&str]) -> SocketAddr {
+        let installed = install_chart(self.cluster, self.name, chart, image, values);
+        let installed = installed.and_then(|_| address(self.cluster, self.name));
         installed.unwrap_or_else(|e| panic!("{e}\n{}", state(self.cluster, self.name)))
     }
 
     /// Installs it without waiting for anything.
     pub fn begin(&self, values: &[&str]) {
         let fixed = ["install", self.name, "charts/moongate", "--namespace", self.name, "--create-namespace"];
-        helm(self.cluster, &fixed, values).unwrap_or_else(|e| panic!("{e}"));
+        helm(self.cluster, MOONGATE, &fixed, values).unwrap_or_else(|e| panic!("{e}"));
     }
 
     /// Takes it away, and waits for that.
@@ -72,11 +79,11 @@ impl Drop for Own {
 /// Upgrades a release to other values, and waits until they have taken effect.
 pub fn upgrade(cluster: &Cluster, release: &str, values: &[&str]) -> anyhow::Result<String> {
     let fixed = ["upgrade", release, "charts/moongate", "--namespace", release, "--wait", "--timeout=230s"];
-    helm(cluster, &fixed, values)
+    helm(cluster, MOONGATE, &fixed, values)
 }
 
-fn helm(cluster: &Cluster, fixed: &[&str], values: &[&str]) -> anyhow::Result<String> {
-    let (repository, tag) = MOONGATE.rsplit_once(':').context("it has a tag")?;
+fn helm(cluster: &Cluster, image: &str, fixed: &[&str], values: &[&str]) -> anyhow::Result<String> {
+    let (repository, tag) = image.rsplit_once(':').context("it has a tag")?;
     let (registry, repository) = repository.split_once('/').context("it has a registry")?;
     let image =
         [format!("image.registry={registry}"), format!("image.repository={repository}"), format!("image.tag={tag}")];

@@ -107,9 +107,21 @@ impl Site {
 
     /// Waits for a status of another release.
     pub fn await_status_at(&self, address: SocketAddr, host: &str, path: &str, status: u16) {
-        until_slowly(PATIENCE, &format!("{host}{path} at {address}: status {status}"), || {
+        self.await_answer_at(address, host, path, &format!("status {status}"), |answer| answer.status == status);
+    }
+
+    /// [`Site::await_answer`] of another release.
+    pub fn await_answer_at(
+        &self,
+        address: SocketAddr,
+        host: &str,
+        path: &str,
+        what: &str,
+        wished: impl Fn(&Response) -> bool,
+    ) {
+        until_slowly(PATIENCE, &format!("{host}{path} at {address}: {what}"), || {
             let response = send(address, &request(host, path))?;
-            if response.status == status { Ok(()) } else { Err(format!("{response:?}")) }
+            if wished(&response) { Ok(()) } else { Err(format!("{response:?}")) }
         });
     }
 
