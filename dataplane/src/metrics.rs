@@ -1,9 +1,8 @@
 //! Counters for Prometheus. Labels come from the table or from fixed sets, never from requests; series of plugins and
 //! Ingresses are capped, beyond that they count as `other`.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -14,9 +13,12 @@ use routing::ObjectName;
 use routing::key::PluginKey;
 
 mod durations;
+mod series;
 mod vms;
 
 use durations::Durations;
+pub use series::RouteCounters;
+use series::{Requests, Scripts};
 pub use vms::{CountedVm, VmMetrics};
 
 use crate::error::Kind;
@@ -26,23 +28,9 @@ use crate::exchange::Exchange;
 const SERIES_MAX: usize = 2000;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RequestLabels {
-    namespace: String,
-    ingress: String,
-    status: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ErrorLabels {
     kind: String,
     source: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct PluginLabels {
-    plugin: String,
-    phase: &'static str,
-    kind: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -60,11 +48,11 @@ impl SecretLabels {
 /// A process's counters.
 pub struct Metrics {
     registry: Mutex<Registry>,
-    requests: Family<RequestLabels, Counter>,
+    requests: Requests,
     durations: Durations,
     unrouted: RouteCounters,
     errors: Family<ErrorLabels, Counter>,
-    scripts: Family<PluginLabels, Counter>,
+    scripts: Scripts,
     /// Lua VMs.
     pub vms: VmMetrics,
     retries: Counter,
@@ -78,18 +66,18 @@ pub struct Metrics {
     table_version: Gauge<u64, AtomicU64>,
     certificates: Family<SecretLabels, Gauge>,
     certificate_count: AtomicUsize,
-    seen: Mutex<HashSet<(String, String)>>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
+        let requests = Requests::default();
         let mut new = Self {
             registry: Mutex::default(),
-            requests: Family::default(),
+            unrouted: requests.of("", ""),
+            requests,
             durations: Durations::default(),
-            unrouted: RouteCounters::default(),
             errors: Family::default(),
-            scripts: Family::default(),
+            scripts: Scripts::default(),
             vms: VmMetrics::default(),
             retries: Counter::default(),
             starved: Counter::default(),
@@ -102,10 +90,8 @@ impl Default for Metrics {
             table_version: Gauge::default(),
             certificates: Family::default(),
             certificate_count: AtomicUsize::new(0),
-            seen: Mutex::default(),
         };
         new.register();
-        new.unrouted = new.route_counters("", "");
         new
     }
 }
@@ -114,10 +100,10 @@ impl Metrics {
     fn register(&mut self) {
         let registry = self.registry.get_mut().unwrap_or_else(PoisonError::into_inner);
         let r = registry.sub_registry_with_prefix("moongate");
-        r.register("requests", "Requests by Ingress and class of status", self.requests.clone());
+        self.requests.register(r);
         r.register("request_duration_seconds", "From a request's first byte to its log phase", self.durations.clone());
         r.register("errors", "Requests that ended early, by kind and whose fault", self.errors.clone());
-        r.register("lua_failures", "Scripts that failed", self.scripts.clone());
+        self.scripts.register(r);
         self.vms.register(r);
         r.register("upstream_retries", "Tries of upstreams after the first", self.retries.clone());
         r.register("lua_starved", "Requests refused since their namespace used up its share", self.starved.clone());
@@ -146,33 +132,13 @@ impl Metrics {
 
     /// The counters of an Ingress's requests, found once, when its routes are compiled.
     pub fn route_counters(&self, namespace: &str, ingress: &str) -> RouteCounters {
-        let (namespace, ingress) = self.bounded(namespace, ingress);
-        let of = |status| {
-            let labels = RequestLabels { namespace: namespace.clone(), ingress: ingress.clone(), status };
-            self.requests.get_or_create(&labels).clone()
-        };
-        RouteCounters(Arc::new(CLASSES.map(of)))
+        self.requests.of(namespace, ingress)
     }
 
     /// A request's end. Takes no lock: it is on the path of every request.
     pub fn request(&self, ex: &Exchange) {
-        let counters = ex.route.as_ref().map_or(&self.unrouted, |r| &r.counters);
-        counters.0[class(ex.resp.status)].inc();
+        ex.route.as_ref().map_or(&self.unrouted, |r| &r.counters).count(ex.resp.status);
         self.durations.observe(crate::clock::now().saturating_duration_since(ex.started));
-    }
-
-    /// Names as labels, as long as there are not too many.
-    fn bounded(&self, namespace: &str, name: &str) -> (String, String) {
-        let pair = (namespace.to_owned(), name.to_owned());
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.contains(&pair) {
-            return pair;
-        }
-        if seen.len() >= SERIES_MAX {
-            return ("other".into(), "other".into());
-        }
-        seen.insert(pair.clone());
-        pair
     }
 
     /// A request ended early.
@@ -183,8 +149,12 @@ impl Metrics {
 
     /// A script failed.
     pub fn script_failed(&self, plugin: &PluginKey, phase: &'static str, kind: &'static str) {
-        let (_, plugin) = self.bounded("plugin", &plugin.to_string());
-        self.scripts.get_or_create(&PluginLabels { plugin, phase, kind }).inc();
+        self.scripts.failed(plugin, phase, kind);
+    }
+
+    /// Plugins changed: forgets those that are not in the table.
+    pub fn retain_plugins(&self, is_there: impl Fn(&PluginKey) -> bool) {
+        self.scripts.retain(is_there);
     }
 
     /// Until when a certificate in the table is valid. Beyond [`SERIES_MAX`] certificates it is not told. (Commits are
@@ -246,23 +216,11 @@ impl Metrics {
 
     /// Everything in the text format.
     pub fn text(&self) -> String {
+        self.requests.tidy();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = String::new();
         // Writing to a String cannot fail.
         let _ = text::encode(&mut out, &registry);
         out
-    }
-}
-
-/// Requests of an Ingress, by class of status.
-#[derive(Clone, Debug, Default)]
-pub struct RouteCounters(Arc<[Counter; 6]>);
-
-const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
-
-fn class(status: u16) -> usize {
-    match status {
-        100..600 => usize::from(status / 100),
-        _ => 0,
     }
 }

@@ -121,6 +121,10 @@ impl Compiler {
         }
         self.shared.snapshot.store(Arc::new(next));
         self.shared.failures.forget(&updated, before);
+        if !updated.is_empty() {
+            let is_there = |plugin: &PluginKey| self.raw.contains_key(&Key::Plugin(plugin.clone()));
+            self.shared.metrics.retain_plugins(is_there);
+        }
         self.forget_endpoints();
         problems
     }
