@@ -185,9 +185,10 @@ fn a_plugin_that_may_fail_is_kept_and_left_out_where_it_never_was() {
 
 #[test]
 fn a_binding_keeps_its_config_and_no_secret_that_is_taken_away() {
-    let code = "local config = ... ngx.exit(tonumber(config.code))";
     let schema = "{type: object, required: [code], properties: {code: {type: string}, limit: {type: integer}}}";
-    let plugin = plugin(code).replace("spec: {", &format!("spec: {{configSchema: {{openAPIV3Schema: {schema}}}, "));
+    let schema = format!("spec: {{configSchema: {{openAPIV3Schema: {schema}}}, ");
+    let plugin = |code: &str| plugin(code).replace("spec: {", &schema);
+    let good = plugin("local config = ... ngx.exit(tonumber(config.code))");
     let binding = |limit: &str| {
         format!(
             "
@@ -209,21 +210,27 @@ metadata: {name: secret, labels: {moongate.dev/lua-readable: 'true'}}
 stringData: {code: '402'}
 ";
     let ingress = INGRESS.split("---").next().unwrap().replace("auth, last", "last");
-    let first = Watching::start(&[&plugin, &binding("1"), secret, &ingress]);
-    let mut late = Watching::start(&[&plugin, &binding("none"), secret, &ingress]);
-    let old = plane(&[&first, &late], None);
-    first.lead(1, 1);
-    old.serves(HOST, 402);
-    drop(first);
-    let new = plane(&[&late], None);
-    late.lead(2, 2);
-    assert_eq!((old.status(HOST), new.status(HOST)), (402, 503));
-    late.change(vec![Update::Delete(ObjectId::new(Kind::Secret, ObjectName::new("default", "secret")))]);
-    old.serves(HOST, 503);
-    late.change(apply(secret));
-    late.change(apply(&binding("1")));
-    old.serves(HOST, 402);
-    new.serves(HOST, 402);
+    // What is broken is the config, or the plugin.
+    for (broken_plugin, broken_binding) in [(good.clone(), binding("none")), (plugin("this is not Lua"), binding("1"))]
+    {
+        let first = Watching::start(&[&good, &binding("1"), secret, &ingress]);
+        let mut late = Watching::start(&[&broken_plugin, &broken_binding, secret, &ingress]);
+        let old = plane(&[&first, &late], None);
+        first.lead(1, 1);
+        old.serves(HOST, 402);
+        drop(first);
+        let new = plane(&[&late], None);
+        late.lead(2, 2);
+        new.serves(HOST, 503);
+        assert_eq!(old.status(HOST), 402);
+        late.change(vec![Update::Delete(ObjectId::new(Kind::Secret, ObjectName::new("default", "secret")))]);
+        old.serves(HOST, 503);
+        late.change(apply(secret));
+        late.change(apply(&good));
+        late.change(apply(&binding("1")));
+        old.serves(HOST, 402);
+        new.serves(HOST, 402);
+    }
 }
 
 #[test]

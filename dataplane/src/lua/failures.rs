@@ -27,7 +27,7 @@ pub struct Failures(Mutex<Noted>);
 #[derive(Default)]
 struct Noted {
     failures: BTreeMap<PluginKey, Failure>,
-    /// Uses of a plugin with ids below this are of earlier code or configs: requests that still run them say nothing of
+    /// Uses of a plugin with ids below this are of earlier code: requests that still run them say nothing of
     /// what the plugin is now.
     current: BTreeMap<PluginKey, u64>,
 }
@@ -46,9 +46,15 @@ impl Failures {
         }
     }
 
-    /// Plugins have other code or configs now: their failures are of the past, and so are those to come of uses whose ids
-    /// are below `current`.
-    pub fn forget<'a>(&self, plugins: impl IntoIterator<Item = &'a PluginKey>, current: u64) {
+    /// Plugins have other configs now: their failures are of the past.
+    pub fn forget<'a>(&self, plugins: impl IntoIterator<Item = &'a PluginKey>) {
+        let mut noted = self.lock();
+        plugins.into_iter().for_each(|plugin| drop(noted.failures.remove(plugin)));
+    }
+
+    /// Plugins have other code now: their failures are of the past, and so are those to come of uses whose ids are below
+    /// `current`. Not so where only a config changed: what `init` code left running goes on, with the id that it had.
+    pub fn forget_code<'a>(&self, plugins: impl IntoIterator<Item = &'a PluginKey>, current: u64) {
         let mut noted = self.lock();
         for plugin in plugins {
             noted.failures.remove(plugin);
@@ -118,11 +124,16 @@ mod tests {
         let before = unique();
         let new = used();
         // As a commit does it: what is compiled is newer, then the past is forgotten.
-        failures.forget([&new.plugin], before);
+        failures.forget_code([&new.plugin], before);
         assert!(told().is_empty());
         failures.note_of(&old, "access", &error("late"));
         assert!(told().is_empty(), "a request that began with the old code");
         failures.note_of(&new, "access", &error("second"));
         assert_eq!(told(), ["access: second"]);
+        // Only a config changed: the code still runs for what has the earlier one.
+        failures.forget([&new.plugin]);
+        assert!(told().is_empty());
+        failures.note_of(&new, "timer", &error("third"));
+        assert_eq!(told(), ["timer: third"]);
     }
 }

@@ -95,7 +95,7 @@ impl Compiler {
             self.note(change, &mut next, &mut touched, &mut code, &mut problems);
         }
         let updated = self.plugins.update(&code, &self.raw, &mut problems);
-        for key in &updated {
+        for key in updated.code.union(&updated.configs) {
             touched.scopes.insert(scope_of(key));
             self.touch_readers(&Key::Plugin(key.clone()), &mut touched);
         }
@@ -120,8 +120,9 @@ impl Compiler {
             self.shared.apply_dicts(&next);
         }
         self.shared.snapshot.store(Arc::new(next));
-        self.shared.failures.forget(&updated, before);
-        if !updated.is_empty() {
+        self.shared.failures.forget(&updated.configs);
+        self.shared.failures.forget_code(&updated.code, before);
+        if !updated.code.is_empty() {
             let is_there = |plugin: &PluginKey| self.raw.contains_key(&Key::Plugin(plugin.clone()));
             self.shared.metrics.retain_plugins(is_there);
         }

@@ -22,6 +22,15 @@ pub(super) struct Plugins {
     failing: BTreeSet<PluginKey>,
 }
 
+/// Plugins that a commit changed.
+#[derive(Default)]
+pub(super) struct Updated {
+    /// Those with other code.
+    pub(super) code: BTreeSet<PluginKey>,
+    /// Those with other configs.
+    pub(super) configs: BTreeSet<PluginKey>,
+}
+
 impl Plugins {
     pub(super) fn get(&self, key: &PluginKey) -> Option<&Arc<CompiledPlugin>> {
         self.good.get(key)
@@ -41,14 +50,14 @@ impl Plugins {
         self.good.iter()
     }
 
-    /// Brings in changed plugins, scripts and bindings. Returns the plugins whose code or configs changed.
+    /// Brings in changed plugins, scripts and bindings.
     pub(super) fn update(
         &mut self,
         changed: &BTreeSet<Key>,
         raw: &BTreeMap<Key, Arc<Value>>,
         problems: &mut Vec<KeyProblem>,
-    ) -> BTreeSet<PluginKey> {
-        let mut touched = BTreeSet::new();
+    ) -> Updated {
+        let mut updated = Updated::default();
         let scripts: BTreeSet<Hash> = changed.iter().filter_map(script_of).collect();
         let mut plugins: BTreeSet<PluginKey> = changed.iter().filter_map(plugin_of).collect();
         // A plugin may have arrived before its script did.
@@ -72,14 +81,14 @@ impl Plugins {
                     self.failing.remove(&key);
                 }
             }
-            touched.insert(key);
+            updated.code.insert(key);
         }
         for key in changed {
             if let Key::Binding(binding) = key {
-                touched.extend(self.update_binding(binding, raw));
+                updated.configs.extend(self.update_binding(binding, raw));
             }
         }
-        touched
+        updated
     }
 
     /// Every config of a plugin is what was pushed last.
@@ -110,10 +119,8 @@ impl Plugins {
                 }
                 Some(binding.plugin.clone())
             }
-            _ => {
-                self.configs.remove(key);
-                None
-            }
+            // Whatever runs with it must not go on: it may have held a secret that was taken away.
+            _ => self.configs.remove(key).map(|(plugin, _)| plugin),
         }
     }
 }
