@@ -112,6 +112,7 @@ pub(super) fn route(ex: &mut Exchange) -> Result<Arc<CompiledRoute>> {
         // A serverRewrite script chose another path.
         ex.req.matched = path::encode(&ex.req.path);
     }
+    let sessions = ex.lua.sessions.len();
     loop {
         let find = |s: &Arc<Snapshot>| {
             let found = s.router.find(&ex.req.host, &ex.req.matched);
@@ -125,6 +126,7 @@ pub(super) fn route(ex: &mut Exchange) -> Result<Arc<CompiledRoute>> {
         vms::hold(ex, &route.plan);
         // A commit that came just now: the VMs may be of another table than the route.
         if !route.plan.scopes.is_empty() && ex.worker.snapshot(|s| s.version) != version {
+            ex.lua.sessions.truncate(sessions);
             continue;
         }
         crate::lua::phases::declare(ex, &route.plan.variables);
