@@ -7,6 +7,7 @@ use crate::downstream::Client;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
 use crate::lua::phases::{self, Flow};
+use crate::lua::vms;
 use crate::{access_log, proxy, respond};
 
 mod admit;
@@ -29,6 +30,7 @@ pub async fn run(ex: &mut Exchange, client: &mut Client<'_>) -> Ended {
         Ok(ended) => ended,
         Err(error) => fail(ex, client, error).await,
     };
+    vms::turns_of_log(ex).await;
     finish(ex);
     ended
 }
@@ -49,13 +51,14 @@ async fn serve(ex: &mut Exchange, client: &mut Client<'_>) -> Result<Ended> {
     let route = loop {
         let route = admit::route(ex)?;
         if let Some(location) = redirect::to_https(ex, &route) {
+            vms::turns_of_filters(ex).await;
             respond::redirect(ex, 308, &location);
             return answered(ex, client).await;
         }
         admit::body_limit(ex, &route)?;
         if route.plan.is_empty() {
             // Others use the worker too: a namespace over its share has to wait.
-            ex.worker.vms.usage.note(0);
+            ex.worker.vms.usage.note(route.user);
         }
         admit::closed(&route)?;
         match phases::rewrite(ex, client).await? {
@@ -99,6 +102,7 @@ async fn fail(ex: &mut Exchange, client: &mut Client<'_>, error: Error) -> Ended
         let _ = client.flush(ex).await;
         return Ended::Cut;
     }
+    vms::turns_of_filters(ex).await;
     respond::error(ex, &error);
     match client.flush(ex).await {
         Ok(()) if ex.resp.ended => Ended::Whole,

@@ -77,6 +77,9 @@ async fn choose_endpoint(
     upstream: &Upstream,
     tries: &mut u32,
 ) -> Result<SocketAddr> {
+    if let Some(step) = &route.plan.balancer {
+        vms::turn(ex, &step.used.scope).await?;
+    }
     if let Some(address) = phases::balancer(ex)? {
         *tries += std::mem::take(&mut ex.lua.more_tries);
         return Ok(address);

@@ -127,6 +127,8 @@ pub struct CompiledRoute {
     pub policy: RoutePolicy,
     /// Its scripts.
     pub plan: Plan,
+    /// Who uses a worker by its requests.
+    pub user: u64,
     /// Counts its Ingress's requests.
     pub counters: crate::metrics::RouteCounters,
 }

@@ -19,7 +19,7 @@ mod loaded;
 mod place;
 mod scope_vm;
 
-pub use fair::{Bucket, turn, turns_of_filters};
+pub use fair::{Bucket, may_filter_body, turn, turns_of_body_filters, turns_of_filters, turns_of_log, user_of};
 use place::Place;
 pub use scope_vm::{ScopeVm, Table};
 

@@ -11,6 +11,7 @@ use crate::downstream::{BodyEvent, Client, h1};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
 use crate::exchange::out::HIGH_WATER;
+use crate::lua::vms;
 use crate::respond;
 use crate::upstream::{Connection, DataEvent};
 
@@ -21,6 +22,17 @@ pub(super) struct Transfer<'a> {
     request: RequestState,
     response_done: bool,
     interim: u32,
+    /// The body filters have waited for the next piece's turn.
+    has_turn: bool,
+}
+
+/// What stopped the response's body.
+#[derive(PartialEq, Eq)]
+enum Next {
+    /// It has ended.
+    Done,
+    /// The filters of its next piece have to wait.
+    Turn,
 }
 
 /// Interim responses of one try. They wait for a client that does not read, so an endpoint must not send them without
@@ -41,7 +53,14 @@ enum RequestState {
 
 impl<'a> Transfer<'a> {
     pub(super) fn new(source: &'a mut Source) -> Self {
-        Self { source, piece: Vec::new(), request: RequestState::Reading, response_done: false, interim: 0 }
+        Self {
+            source,
+            piece: Vec::new(),
+            request: RequestState::Reading,
+            response_done: false,
+            interim: 0,
+            has_turn: true,
+        }
     }
 
     /// Whether the request went out whole, so that the connection can be used again.
@@ -152,7 +171,11 @@ impl<'a> Transfer<'a> {
         up: &mut Connection,
         plain: bool,
     ) -> Result<()> {
-        poll_fn(|cx| self.poll_finish(cx, ex, client, up, plain)).await
+        while poll_fn(|cx| self.poll_finish(cx, ex, client, up, plain)).await? == Next::Turn {
+            vms::turns_of_body_filters(ex).await;
+            self.has_turn = true;
+        }
+        Ok(())
     }
 
     fn poll_finish(
@@ -162,7 +185,7 @@ impl<'a> Transfer<'a> {
         client: &mut Client<'_>,
         up: &mut Connection,
         plain: bool,
-    ) -> Poll<Result<()>> {
+    ) -> Poll<Result<Next>> {
         if !self.response_done
             && !matches!(self.request, RequestState::Done | RequestState::Refused)
             && let Poll::Ready(Err(error)) = self.poll_request(cx, ex, client, up)
@@ -175,15 +198,24 @@ impl<'a> Transfer<'a> {
         }
         loop {
             let mut starved = false;
+            let mut turn = false;
             while !self.response_done && !starved && ex.out.queued() < HIGH_WATER {
+                turn = !plain && !self.has_turn && !vms::may_filter_body(ex);
+                if turn {
+                    break;
+                }
                 match self.poll_response(cx, ex, up, plain) {
                     Poll::Ready(result) => result?,
                     Poll::Pending => starved = true,
                 }
+                self.has_turn &= starved;
             }
             let flushed = client.poll_flush(cx, ex)?.is_ready();
+            if turn {
+                return Poll::Ready(Ok(Next::Turn));
+            }
             if self.response_done && flushed {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Next::Done));
             }
             if !flushed {
                 return Poll::Pending;

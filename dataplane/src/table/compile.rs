@@ -16,6 +16,7 @@ mod scope;
 
 use plugin::Plugins;
 
+use crate::lua::vms::user_of;
 use crate::upstream::balance::Turns;
 use crate::worker::Shared;
 
@@ -283,6 +284,7 @@ impl Compiler {
             action: self.action(&route.action, reads),
             policy: route.policy.over(&settings.http.route),
             plan: self.plan(&route.chains, &meta, reads),
+            user: user_of(&Scope::Namespace(route.ingress.namespace.as_str().into())),
             counters: self.shared.metrics.route_counters(&route.ingress.namespace, &route.ingress.name),
         }
     }

@@ -12,7 +12,7 @@ use crate::worker::{Shared, Worker};
 /// A namespace's VM with 8 MiB, and a worker.
 fn vm() -> (Rc<Worker>, Rc<ScopeVm>) {
     let worker = Worker::new(0, Arc::new(Shared::new(1)));
-    let vm = ScopeVm::new(&worker, Arc::new(spec("shop")), Rc::new(Bucket::new(100))).expect("a VM");
+    let vm = ScopeVm::new(&worker, Arc::new(spec("shop")), Rc::new(Bucket::new(1, 100))).expect("a VM");
     (worker, vm)
 }
 

@@ -4,15 +4,17 @@
 //! - A namespace over its share waits, but only while others use the worker.
 //! - Whatever its share, its runs go one by one, first come, first served, once they have taken some time: between two of
 //!   them everything else that is ready goes on, what just came by a socket included. So a request stands behind one run
-//!   of each namespace that storms, at each of its steps, not behind the whole storm.
+//!   of each namespace that storms, at each of its steps, not behind the whole storm. The platform's plugins are a user
+//!   as well.
 
 use std::cell::Cell;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use super::ScopeVm;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
-use crate::table::Scope;
+use crate::table::{Plan, Scope, Step};
 use crate::worker::Worker;
 
 /// Worker time that a namespace may use at once before its share counts: some runs at the full budget.
@@ -44,7 +46,7 @@ struct Last {
 }
 
 impl Usage {
-    /// The worker serves `user` now (0: requests without scripts).
+    /// The worker serves `user` now, as [`user_of`] calls it.
     pub fn note(&self, user: u64) {
         // Requests of one user after the other need not read the clock.
         let is_same = self.0.get().user == user;
@@ -91,10 +93,10 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full bucket that refills at so many percent of real time.
-    pub fn new(share_percent: u8) -> Self {
+    /// A full bucket of a user of the worker that refills at so many percent of real time.
+    pub fn new(user: u64, share_percent: u8) -> Self {
         let new = Self {
-            user: crate::table::unique(),
+            user,
             share: Cell::new(1.0),
             tokens: Cell::new(BURST.as_secs_f64()),
             refilled: Cell::new(Instant::now()),
@@ -136,18 +138,50 @@ impl Bucket {
     }
 
     /// Waits for the turn of this bucket's scope.
+    ///
+    /// # Errors
+    /// `Unavailable` when the scope is over its share for too long.
     pub async fn turn(&self, worker: &Worker) -> Result<()> {
-        if self.may_go(worker) || Box::pin(self.wait(worker)).await {
+        self.turn_for(worker, self.user).await
+    }
+
+    /// The same in a request, whose user is its route's namespace where the scope has no share of its own.
+    pub async fn turn_in(&self, ex: &Exchange) -> Result<()> {
+        self.turn_for(&ex.worker, self.user_in(ex)).await
+    }
+
+    async fn turn_for(&self, worker: &Worker, user: u64) -> Result<()> {
+        if self.may_go(worker, user) || Box::pin(self.wait(worker)).await {
             return Ok(());
         }
         worker.shared.metrics.starved();
         Err(Error::new(Kind::Unavailable, "the namespace's Lua is over its share of the worker"))
     }
 
+    /// Who uses the worker by a run in a request: the platform's plugins do so for the namespace whose route it is, or
+    /// a namespace that uses one beside its own would seem to be two users, who contend.
+    fn user_in(&self, ex: &Exchange) -> u64 {
+        match &ex.route {
+            Some(route) if self.share.get() >= 1.0 => route.user,
+            _ => self.user,
+        }
+    }
+
     /// Whether a run need not wait at all.
-    fn may_go(&self, worker: &Worker) -> bool {
-        worker.vms.usage.note(self.user);
-        self.share.get() >= 1.0 || (self.tokens.get() >= 0.0 && self.stretch.get() < STRETCH)
+    fn may_go(&self, worker: &Worker, user: u64) -> bool {
+        let usage = &worker.vms.usage;
+        usage.note(user);
+        if self.stretch.get() >= STRETCH {
+            return false;
+        }
+        if self.tokens.get() < 0.0 && self.share.get() < 1.0 {
+            if usage.contended(self.user, crate::clock::now()).is_some() {
+                return false;
+            }
+            // What nobody else wants is not owed when somebody comes.
+            self.tokens.set(0.0);
+        }
+        true
     }
 
     /// False: it waited for as long as a run may. To be boxed, since few runs wait and every request has room for the
@@ -163,7 +197,7 @@ impl Bucket {
         }
         loop {
             let now = Instant::now();
-            let Some(debt) = self.debt(now) else { return true };
+            let Some(debt) = self.debt(now).filter(|_| self.share.get() < 1.0) else { return true };
             let Some(since) = usage.contended(self.user, now) else {
                 // What nobody else wants is not owed when somebody comes.
                 self.tokens.set(0.0);
@@ -180,29 +214,59 @@ impl Bucket {
     }
 }
 
-/// Waits for the turn of a scope's scripts, before its VM is found or made.
+/// Who uses a worker by a scope's scripts, and by the requests of its namespace that run none.
+pub fn user_of(scope: &Scope) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    scope.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Waits for the turn of a scope's scripts.
 pub async fn turn(ex: &Exchange, scope: &Scope) -> Result<()> {
     let bucket = match ex.lua.sessions.iter().find(|s| s.vm.spec.scope == *scope) {
         Some(session) => Some(session.vm.bucket.clone()),
         None => ex.worker.vms.bucket(scope),
     };
     match bucket {
-        Some(bucket) => bucket.turn(&ex.worker).await,
+        Some(bucket) => bucket.turn_in(ex).await,
         None => Ok(()),
     }
 }
 
-/// Waits for the turns of the scripts that see a response from upstream. They run without a wait between them, and are
-/// not refused, since the upstream has done its work: one that waited for long enough goes.
+/// Waits for the turns of the scripts that see a response's head, and its first piece. Filters run without a wait between
+/// them, and are not refused, since the upstream has done its work: one that waited for long enough goes.
 pub async fn turns_of_filters(ex: &Exchange) {
-    let Some(plan) = ex.route.as_ref().map(|route| &route.plan) else { return };
-    let filters = || plan.header_filter.iter().chain(&plan.body_filter).chain(&plan.log);
-    for session in &ex.lua.sessions {
-        let (bucket, scope) = (&session.vm.bucket, &session.vm.spec.scope);
-        if filters().any(|step| step.used.scope == *scope) && !bucket.may_go(&ex.worker) {
-            Box::pin(bucket.wait(&ex.worker)).await;
-        }
+    turns_of(ex, |plan| [&plan.header_filter, &plan.body_filter]).await;
+}
+
+/// The same for the next piece of a body.
+pub async fn turns_of_body_filters(ex: &Exchange) {
+    turns_of(ex, |plan| [&plan.body_filter, &[]]).await;
+}
+
+/// The same for `log`.
+pub async fn turns_of_log(ex: &Exchange) {
+    turns_of(ex, |plan| [&plan.log, &[]]).await;
+}
+
+/// Whether the next piece of a body need not wait.
+pub fn may_filter_body(ex: &Exchange) -> bool {
+    let Some(route) = &ex.route else { return true };
+    waiting(ex, &[&route.plan.body_filter]).next().is_none()
+}
+
+async fn turns_of<const N: usize>(ex: &Exchange, of: impl Fn(&Plan) -> [&[Step]; N]) {
+    let Some(route) = &ex.route else { return };
+    for bucket in waiting(ex, &of(&route.plan)) {
+        Box::pin(bucket.wait(&ex.worker)).await;
     }
+}
+
+/// The scopes of these steps that have to wait.
+fn waiting<'a>(ex: &'a Exchange, steps: &'a [&[Step]]) -> impl Iterator<Item = &'a Bucket> {
+    let is_used = |scope: &Scope| steps.iter().copied().flatten().any(|step| step.used.scope == *scope);
+    let used = ex.lua.sessions.iter().filter(move |session| is_used(&session.vm.spec.scope));
+    used.map(|session| &*session.vm.bucket).filter(|bucket| !bucket.may_go(&ex.worker, bucket.user_in(ex)))
 }
 
 impl ScopeVm {
@@ -218,9 +282,6 @@ impl ScopeVm {
 
     fn timed_by<T>(&self, run: impl FnOnce() -> T, spend: impl FnOnce(&Bucket, Duration)) -> T {
         let bucket = &self.bucket;
-        if bucket.share.get() >= 1.0 {
-            return run();
-        }
         let started = Instant::now();
         bucket.refill(started);
         let result = run();

@@ -151,7 +151,7 @@ impl Place {
     /// The same for a VM that is made.
     pub(super) fn bucket_of(&mut self, spec: &ScopeSpec) -> Rc<Bucket> {
         let percent = spec.limits.worker_share_percent;
-        let bucket = self.bucket.get_or_insert_with(|| Rc::new(Bucket::new(percent)));
+        let bucket = self.bucket.get_or_insert_with(|| Rc::new(Bucket::new(super::user_of(&spec.scope), percent)));
         bucket.set_share(percent);
         bucket.clone()
     }

@@ -19,7 +19,7 @@ fn worker() -> Rc<Worker> {
 /// Runs of one namespace that come at once; the first sends to a socket that somebody waits for. In which order things
 /// happen.
 async fn order(share: u8, runs: usize) -> Vec<&'static str> {
-    let (worker, bucket) = (worker(), Rc::new(Bucket::new(share)));
+    let (worker, bucket) = (worker(), Rc::new(Bucket::new(7, share)));
     let (sender, receiver) = UnixStream::pair().expect("sockets");
     let (sender, happened) = (Rc::new(sender), Rc::new(RefCell::new(Vec::new())));
     let storm = (0..runs).map(|_| {
@@ -45,7 +45,7 @@ async fn order(share: u8, runs: usize) -> Vec<&'static str> {
 #[test]
 fn who_comes_by_a_socket_stands_behind_one_run() {
     run(async {
-        for share in [1, 25, 99] {
+        for share in [1, 25, 100] {
             let order = order(share, 40).await;
             assert_eq!(order.len(), 41);
             let at = order.iter().position(|what| *what == "victim").expect("it came");
@@ -57,7 +57,7 @@ fn who_comes_by_a_socket_stands_behind_one_run() {
 #[test]
 fn cheap_runs_stand_behind_nothing() {
     run(async {
-        let (worker, bucket) = (worker(), Bucket::new(25));
+        let (worker, bucket) = (worker(), Bucket::new(7, 25));
         let mut stood = 0;
         for _ in 0..1000 {
             let mut turn = std::pin::pin!(bucket.turn(&worker));
@@ -75,7 +75,7 @@ fn cheap_runs_stand_behind_nothing() {
 #[test]
 fn a_namespace_over_its_share_is_refused_while_others_go_on() {
     run(async {
-        let (worker, bucket) = (worker(), Rc::new(Bucket::new(1)));
+        let (worker, bucket) = (worker(), Rc::new(Bucket::new(7, 1)));
         bucket.spend(Duration::from_secs(10));
         let turns = [(); 3].map(|()| {
             let (worker, bucket) = (worker.clone(), bucket.clone());
