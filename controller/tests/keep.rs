@@ -7,7 +7,7 @@
 
 use controller::Translator;
 use controller::files::read_text;
-use controller::store::{Kind, Object, ObjectId, Update};
+use controller::store::{self, Kind, Object, ObjectId, Update};
 use controller::translate::Options;
 use routing::key::{BindingKey, ChainKey, PathKind, PluginKey, PluginKind, RouteKey};
 use routing::value::{Action, Value};
@@ -259,5 +259,47 @@ fn a_config_outlives_a_bad_update_and_no_secret_that_is_taken_away() {
         check(vec![secret("true", "key"), binding("none")], None);
         check(vec![binding("2")], Some(2));
         check(vec![binding("none")], Some(2));
+    }
+}
+
+/// A class, and an Ingress of it.
+fn class(name: &str) -> Vec<Update> {
+    let class = format!(
+        "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: {name}}}\nspec: {{controller: moongate.dev/ingress-controller}}\n"
+    );
+    let ingress = OBJECTS.replace("spec:\n  tls", &format!("spec:\n  ingressClassName: {name}\n  tls"));
+    let ingress =
+        ingress.replace("host: shop", &format!("host: {name}")).replace("name: shop,", &format!("name: {name},"));
+    vec![Update::Apply(object(&class)), Update::Apply(read_text(&ingress).0.remove(0))]
+}
+
+#[test]
+fn what_was_for_some_class_that_cannot_be_told_closes_every_class_and_runs_in_none() {
+    let plugin = "apiVersion: moongate.dev/v1alpha1\nkind: ClusterLuaPlugin\nmetadata: {name: gate}\nspec: {phases: {serverRewrite: return, content: return}}\n";
+    let mut translator = Translator::new(Options::default());
+    translator.change([class("edge"), class("inner"), vec![Update::Apply(object(plugin))]].concat());
+    let id = ObjectId::new(Kind::ClusterLuaPluginBinding, ObjectName::cluster("gate"));
+    // Of each class that has a use: whether it is closed, and whether it runs where an earlier version is held.
+    let mut check = |targets: serde_json::Value, expected: [Option<(bool, bool)>; 2]| {
+        let json = serde_json::json!({"spec": {"pluginRef": {"name": "gate"}, "targetRefs": targets, "config": 1}});
+        translator.change([Update::Apply(store::unreadable(&id, &json).unwrap())]);
+        let Value::Settings(settings) = &**translator.get(&Key::Settings).unwrap() else { panic!("no settings") };
+        let found = ["edge", "inner"].map(|name| {
+            let key = ChainKey::Class(name.into());
+            let Value::Chain(chain) = &**translator.get(&Key::Chain(key.clone()))? else { panic!("no chain") };
+            assert_eq!(settings.server_chains.contains(&key), !chain.uses.is_empty(), "{settings:?}");
+            let is_held = chain.if_held.iter().any(|used| used.broken.is_none());
+            chain.uses.first().map(|used| (used.broken.is_some(), is_held))
+        });
+        assert_eq!(found, expected, "{targets}");
+        let told = translator.problems().into_iter().filter(|problem| problem.reason == "Malformed");
+        told.map(|problem| problem.message).collect::<String>()
+    };
+    let edge = serde_json::json!([{"group": "networking.k8s.io", "kind": "IngressClass", "name": "edge"}]);
+    for _ in 0..2 {
+        let told = check(edge.clone(), [Some((true, true)), None]);
+        assert!(told.contains("version: what it is for answers 503"), "{told}");
+        let told = check(serde_json::json!("edge"), [Some((true, false)); 2]);
+        assert!(told.contains("version: IngressClass (every) answers 503"), "{told}");
     }
 }

@@ -223,6 +223,7 @@ pub fn lua_plugin_binding(object: crd::LuaPluginBinding) -> Object {
         secrets: spec.secret_refs.into_iter().map(|s| secret_use(&name.namespace, s)).collect(),
         key: BindingKey::LuaPluginBinding(name),
         is_unreadable: false,
+        is_for_unknown: false,
     }))
 }
 
@@ -264,6 +265,7 @@ pub fn cluster_lua_plugin_binding(object: crd::ClusterLuaPluginBinding) -> Objec
         config: spec.config,
         secrets: spec.secret_refs.into_iter().map(|s| secret_use("", s)).collect(),
         is_unreadable: false,
+        is_for_unknown: false,
     }))
 }
 

@@ -393,6 +393,8 @@ pub struct Binding {
     pub secrets: Vec<SecretUse>,
     /// The object cannot be read, and has no earlier version: this is what can be told of it.
     pub is_unreadable: bool,
+    /// Of such an object: what it is for cannot be told, and `targets` are all that it may be.
+    pub is_for_unknown: bool,
 }
 
 /// A secret that goes into a config.

@@ -22,21 +22,21 @@ const NO_PLUGIN: &str = "(unreadable)";
 pub fn unreadable(id: &ObjectId, json: &Value) -> Option<Object> {
     let spec = &json["spec"];
     let namespace = &id.name.namespace;
-    let (key, plugin, targets) = match id.kind {
+    let (key, plugin, targets, whole) = match id.kind {
         Kind::LuaPluginBinding => {
             let plugin = part::<crd::PluginRef>(&spec["pluginRef"]).map(|plugin| plugin.key(namespace));
             let targets = targets(&spec["targetRefs"], |item| target(namespace, item));
-            let key = BindingKey::LuaPluginBinding(id.name.clone());
-            (key, plugin, targets.unwrap_or_else(|| vec![ChainKey::Namespace(namespace.clone())]))
+            (BindingKey::LuaPluginBinding(id.name.clone()), plugin, targets, ChainKey::Namespace(namespace.clone()))
         }
         Kind::ClusterLuaPluginBinding => {
             let plugin = part::<crd::ClusterPluginRef>(&spec["pluginRef"]).map(|plugin| plugin.key());
-            let targets = targets(&spec["targetRefs"], |item| part(item).map(convert::cluster_target));
+            let targets = targets(&spec["targetRefs"], |item| part(item).map(|t| (convert::cluster_target(t), true)));
             let key = BindingKey::ClusterLuaPluginBinding(id.name.clone());
-            (key, plugin, targets.unwrap_or_else(|| vec![ChainKey::Class(EVERY_CLASS.into())]))
+            (key, plugin, targets, ChainKey::Class(EVERY_CLASS.into()))
         }
         _ => return None,
     };
+    let (targets, is_certain) = targets.unwrap_or_else(|| (vec![whole], false));
     let nobody = || PluginKey { kind: PluginKind::LuaPlugin, name: ObjectName::new(namespace, NO_PLUGIN) };
     let secrets = spec["secretRefs"].as_array().into_iter().flatten();
     Some(Object::Binding(Arc::new(Binding {
@@ -46,23 +46,29 @@ pub fn unreadable(id: &ObjectId, json: &Value) -> Option<Object> {
         config: Map::new(),
         secrets: secrets.filter_map(part).map(|secret| convert::secret_use(namespace, secret)).collect(),
         is_unreadable: true,
+        is_for_unknown: !is_certain,
     })))
 }
 
-/// All targets; none where one of them may be anything.
-fn targets(list: &Value, target: impl Fn(&Value) -> Option<ChainKey>) -> Option<Vec<ChainKey>> {
-    let targets: Vec<ChainKey> = list.as_array()?.iter().map(target).collect::<Option<_>>()?;
-    Some(targets).filter(|targets| !targets.is_empty())
+/// All targets, and whether each is certain; none where one of them may be anything.
+fn targets(list: &Value, target: impl Fn(&Value) -> Option<(ChainKey, bool)>) -> Option<(Vec<ChainKey>, bool)> {
+    let targets: Vec<_> = list.as_array()?.iter().map(target).collect::<Option<_>>()?;
+    let (targets, certain): (Vec<_>, Vec<_>) = targets.into_iter().unzip();
+    Some((targets, certain.into_iter().all(|is| is))).filter(|(targets, _)| !targets.is_empty())
 }
 
 /// A section that cannot be read may be any of its Ingress.
-fn target(namespace: &str, item: &Value) -> Option<ChainKey> {
-    let reference: Option<crd::TargetRef> = part(item).or_else(|| {
+fn target(namespace: &str, item: &Value) -> Option<(ChainKey, bool)> {
+    let whole_ingress = || -> Option<crd::TargetRef> {
         let mut whole = item.clone();
         whole.as_object_mut()?.remove("sectionName");
         part(&whole)
-    });
-    reference.map(|reference| convert::target(namespace, reference))
+    };
+    let (reference, is_certain) = match part(item) {
+        Some(reference) => (reference, true),
+        None => (whole_ingress()?, false),
+    };
+    Some((convert::target(namespace, reference), is_certain))
 }
 
 fn part<T: DeserializeOwned>(json: &Value) -> Option<T> {
@@ -75,11 +81,13 @@ mod tests {
 
     use super::*;
 
+    /// What is after a `?` cannot be told.
     fn check(kind: Kind, spec: Value, plugin: &str, targets: &[&str]) {
         let namespace = if kind.is_cluster_scoped() { "" } else { "shop" };
         let object = unreadable(&ObjectId::new(kind, ObjectName::new(namespace, "b")), &json!({"spec": spec}));
         let Some(Object::Binding(binding)) = object else { panic!("{spec}") };
-        let found: Vec<String> = binding.targets.iter().map(ToString::to_string).collect();
+        let mark = if binding.is_for_unknown { "?" } else { "" };
+        let found: Vec<String> = binding.targets.iter().map(|target| format!("{mark}{target}")).collect();
         assert_eq!(
             (binding.plugin.to_string().as_str(), found),
             (plugin, targets.iter().map(|t| (*t).into()).collect())
@@ -102,15 +110,15 @@ mod tests {
             &["Ingress shop/shop, path */api", "Service shop/web"],
         );
         let whole = json!([{"kind": "Ingress", "name": "shop", "sectionName": 1}]);
-        ours(json!({"pluginRef": auth, "targetRefs": whole}), "LuaPlugin shop/auth", &["Ingress shop/shop"]);
+        ours(json!({"pluginRef": auth, "targetRefs": whole}), "LuaPlugin shop/auth", &["?Ingress shop/shop"]);
         for targets in [json!(null), json!("shop"), json!([]), json!([shop, {"kind": "Ingress"}])] {
-            ours(json!({"pluginRef": auth, "targetRefs": targets}), "LuaPlugin shop/auth", &["Namespace shop"]);
+            ours(json!({"pluginRef": auth, "targetRefs": targets}), "LuaPlugin shop/auth", &["?Namespace shop"]);
         }
-        ours(json!([]), "LuaPlugin shop/(unreadable)", &["Namespace shop"]);
+        ours(json!([]), "LuaPlugin shop/(unreadable)", &["?Namespace shop"]);
         let theirs = |spec, plugin, targets: &[&str]| check(Kind::ClusterLuaPluginBinding, spec, plugin, targets);
         let target = json!({"kind": "IngressClass", "name": "edge"});
         theirs(json!({"pluginRef": auth, "targetRefs": [target]}), "ClusterLuaPlugin auth", &["IngressClass edge"]);
-        theirs(json!({"pluginRef": auth, "targetRefs": {}}), "ClusterLuaPlugin auth", &["IngressClass (every)"]);
+        theirs(json!({"pluginRef": auth, "targetRefs": {}}), "ClusterLuaPlugin auth", &["?IngressClass (every)"]);
         assert_eq!(unreadable(&ObjectId::new(Kind::LuaPlugin, ObjectName::new("shop", "p")), &json!({})), None);
     }
 }

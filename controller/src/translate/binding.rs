@@ -30,12 +30,14 @@ pub(super) fn derive(key: &BindingKey, _: &Options, reader: &Reader<'_>) -> Outc
     match value {
         Ok(value) => Outcome::Set(Value::Binding(value)),
         Err(wrong) => {
+            // Who has an earlier config would use it wherever the binding may be for, not where it is for.
+            let is_for_unknown = reader.binding(key).is_some_and(|binding| binding.is_for_unknown);
             let is_taken_away = wrong.iter().any(|(_, reason, _)| TAKEN_AWAY.contains(reason));
             // Those of a plugin's default config are told to the Ingresses that name it.
             if let Some(binding) = reader.binding(key) {
                 report(binding, wrong, reader);
             }
-            match is_taken_away {
+            match is_taken_away || is_for_unknown {
                 true => Outcome::Absent,
                 false => Outcome::Keep(None),
             }
@@ -66,8 +68,13 @@ pub(super) fn resolve(binding: &Binding, reader: &Reader<'_>) -> Result<BindingV
         }
     }
     if binding.is_unreadable {
-        let message = "cannot be read, and has no earlier version: what it is for answers 503 until it can be";
-        wrong.push((String::new(), "Malformed", message.into()));
+        let targets = binding.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let (what, closed) = match binding.is_for_unknown {
+            false => ("", "what it is for"),
+            true => (", nor what it is for", targets.as_str()),
+        };
+        let message = format!("cannot be read{what}, and has no earlier version: {closed} answers 503 until it can be");
+        wrong.push((String::new(), "Malformed", message));
         return Err(wrong);
     }
     let Some(plugin) = reader.plugin(&binding.plugin) else {

@@ -4,7 +4,7 @@ use routing::Key;
 use routing::key::ChainKey;
 use routing::value::{Settings, Value};
 
-use super::class;
+use super::{chain, class};
 use crate::reader::{Input, Outcome, Reader};
 use crate::translate::Options;
 
@@ -29,8 +29,8 @@ pub(super) fn derive(options: &Options, reader: &Reader<'_>) -> Outcome {
 /// The chains of our classes in which some plugin has code for `serverRewrite`, by the class's name.
 fn server_chains(options: &Options, reader: &Reader<'_>) -> Vec<ChainKey> {
     let chains = class::all(options, reader).into_iter().map(ChainKey::Class).filter(|chain| {
-        let mut plugins = reader.bindings(chain).map(|(_, plugin)| plugin);
-        plugins.any(|key| reader.plugin(key).is_some_and(|plugin| plugin.spec.phases.server_rewrite.is_some()))
+        let mut plugins = chain::uses(chain, reader).into_iter().map(|(plugin, _)| plugin);
+        plugins.any(|key| reader.plugin(&key).is_some_and(|plugin| plugin.spec.phases.server_rewrite.is_some()))
     });
     chains.collect()
 }
