@@ -298,6 +298,23 @@ async fn a_binding_that_could_never_be_read_closes_what_it_is_for() {
 }
 
 #[tokio::test]
+async fn a_binding_too_deep_to_be_parsed_closes_its_namespace() {
+    let (fake, client) = cluster(true).await;
+    fake.put("luaplugins", plugin(&json!("local c = ...")));
+    let mut deep = binding("l1");
+    // A parser that recurses ends at a depth of 128.
+    deep["spec"]["config"] = json!({"list": (0..130).fold(json!([]), |inner, _| json!([inner]))});
+    fake.put("luapluginbindings", deep);
+    let mut seen = Seen::watch(fake, client, Scope::default());
+    seen.until("first batch", |_| true).await;
+    let chain = seen.table.get(&Key::Chain(ChainKey::Namespace("n".into())));
+    let Some(routing::Value::Chain(chain)) = chain.map(|value| &**value) else { panic!("{:?}", seen.last.malformed) };
+    let [used] = &chain.uses[..] else { panic!("{chain:?}") };
+    assert!(used.broken.as_ref().is_some_and(|why| !why.is_empty()), "{chain:?}");
+    assert_eq!(seen.problems("LuaPluginBinding", "b"), ["Malformed"]);
+}
+
+#[tokio::test]
 async fn roles_alone_suffice_for_single_namespaces() {
     let (fake, client) = cluster(true).await;
     for cluster_wide in

@@ -181,11 +181,15 @@ pub(super) fn decode(kind: Kind, content: Content, raw: &RawValue) -> Result<Ite
     };
     let name = ObjectName::new(meta.namespace, meta.name);
     let unreadable = match &object {
-        Some(Err(_)) => serde_json::from_str(raw.get()).ok(),
+        // Lists in lists deeper than the parser goes are nothing of which a part can be told.
+        Some(Err(_)) => {
+            let json = serde_json::from_str(raw.get()).unwrap_or_default();
+            store::unreadable(&ObjectId::new(kind, name.clone()), &json)
+        }
         _ => None,
     };
     Ok(Item {
-        unreadable: unreadable.and_then(|json| store::unreadable(&ObjectId::new(kind, name.clone()), &json)),
+        unreadable,
         lua_readable: meta.labels.get(LUA_READABLE_LABEL).is_some_and(|v| v == "true"),
         name,
         version: meta.resource_version,
