@@ -11,6 +11,10 @@ const NODES_MAX: usize = 20_000_000;
 /// Scalar bytes of such a text.
 const SCALAR_BYTES_MAX: usize = 512 * 1024 * 1024;
 
+/// Anchors of such a text, and aliases: more than anyone writes by hand; each takes memory until the text is read.
+const ANCHORS_MAX: usize = 50_000;
+const ALIASES_MAX: usize = 50_000;
+
 /// Events that aliases may stand for in such a text: one for a scalar, two for a list or mapping and what is in it. A few
 /// lines of aliases to aliases would stand for billions of them.
 const ALIASED_MAX: usize = 100_000;
@@ -59,13 +63,20 @@ pub(super) struct NotYaml {
 
 /// The documents of a file, empty ones left out.
 pub(super) fn parse(text: &str) -> Result<Vec<Node>, NotYaml> {
+    parse_within(SCALAR_BYTES_MAX, text)
+}
+
+fn parse_within(scalar_bytes_max: usize, text: &str) -> Result<Vec<Node>, NotYaml> {
+    // What a text says itself is at most half as long again as the text, by escapes such as `\L`.
+    let with_aliased = text.len() * 3 / 2 + ALIASED_BYTES_MAX;
     let budget = serde_saphyr::budget! {
         max_documents: DOCUMENTS_MAX,
         max_nodes: NODES_MAX,
         // A node is at most two events, a document and the stream two more.
         max_events: 2 * NODES_MAX + 2 * DOCUMENTS_MAX,
-        // What a text says itself is at most half as long again as the text, by escapes such as `\L`.
-        max_total_scalar_bytes: SCALAR_BYTES_MAX.min(text.len() * 3 / 2 + ALIASED_BYTES_MAX),
+        max_total_scalar_bytes: scalar_bytes_max.min(with_aliased),
+        max_anchors: ANCHORS_MAX,
+        max_aliases: ALIASES_MAX,
         // Many aliases of one anchor are nothing wrong: what they stand for counts.
         enforce_alias_anchor_ratio: false,
     };
@@ -73,33 +84,50 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, NotYaml> {
     let options = serde_saphyr::options! { budget: budget, alias_limits: aliases, with_snippet: false };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|e| {
         let line = e.location().map_or(0, |l| u32::try_from(l.line()).unwrap_or(u32::MAX));
-        let message = if is_of_aliases(&e) {
-            let mib = ALIASED_BYTES_MAX >> 20;
-            format!("its aliases (`*name`) stand for more than {ALIASED_MAX} nodes or {mib} MiB: write out what they stand for, in several files if need be")
-        } else {
-            // `to_string` has advice for those who call the parser.
-            e.render_with_formatter(&serde_saphyr::UserMessageFormatter)
-        };
-        NotYaml { line, message }
+        let is_of_text = with_aliased > scalar_bytes_max;
+        // `to_string` has advice for those who call the parser.
+        let other = || e.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+        NotYaml { line, message: too_much(&e, is_of_text.then_some(scalar_bytes_max)).unwrap_or_else(other) }
     })
 }
 
-/// Whether aliases stand for too much.
-fn is_of_aliases(error: &Error) -> bool {
+/// What there is too much of, where it is that; with how many bytes of scalars a text may have that may have too many of
+/// its own.
+fn too_much(error: &Error, scalar_bytes_max: Option<usize>) -> Option<String> {
     use BudgetBreach::{Aliases, Anchors, RecordedAnchorBytes, RecordedAnchorEvents, ScalarBytes};
-    match error {
-        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => is_of_aliases(error),
-        Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => true,
-        Error::Budget { breach, .. } => matches!(
-            breach,
-            Aliases { .. }
-                | Anchors { .. }
-                | RecordedAnchorBytes { .. }
-                | RecordedAnchorEvents { .. }
-                | ScalarBytes { .. }
+    let breach = match error {
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => {
+            return too_much(error, scalar_bytes_max);
+        }
+        Error::AliasReplayLimitExceeded { .. } => return Some(aliased()),
+        Error::AliasReplayStackDepthExceeded { .. } => {
+            return Some("its aliases (`*name`) stand for aliases of aliases, too many deep: write them out".into());
+        }
+        Error::Budget { breach, .. } => breach,
+        _ => return None,
+    };
+    Some(match (breach, scalar_bytes_max) {
+        (Aliases { .. }, _) => format!("it has more than {ALIASES_MAX} aliases (`*name`): cut it into several files"),
+        (Anchors { .. }, _) => {
+            format!("it has more than {ANCHORS_MAX} anchors (`&name`): remove those that no alias (`*name`) stands for")
+        }
+        (RecordedAnchorEvents { .. } | RecordedAnchorBytes { .. }, _) => {
+            "its anchors (`&name`) are of too much: put them only on what some alias (`*name`) stands for".into()
+        }
+        (ScalarBytes { .. }, Some(max)) => format!(
+            "its keys and values, with what aliases (`*name`) stand for, are more than {} MiB: cut it into several files",
+            max >> 20
         ),
-        _ => false,
-    }
+        (ScalarBytes { .. }, None) => aliased(),
+        _ => return None,
+    })
+}
+
+fn aliased() -> String {
+    let mib = ALIASED_BYTES_MAX >> 20;
+    format!(
+        "its aliases (`*name`) stand for more than {ALIASED_MAX} nodes or {mib} MiB: write out what they stand for, in several files if need be"
+    )
 }
 
 impl Node {
@@ -301,7 +329,7 @@ impl<'de> Visitor<'de> for YamlVisitor {
 
 #[cfg(test)]
 mod tests {
-    use super::{Yaml, parse};
+    use super::{Yaml, parse, parse_within};
 
     const TWO: &str =
         "# a comment\nkind: A\nspec:\n  rules:\n  - host: x\n  - host: y\n    \"a.b\": 1\n---\n---\nkind: B\n";
@@ -365,6 +393,22 @@ mod tests {
         // What is wrong at an alias is still told as what it is.
         let wrong = parse("a: &a {b: 1}\nc: *d\n").unwrap_err();
         assert!(!wrong.message.contains("its aliases"), "{}", wrong.message);
+    }
+
+    #[test]
+    fn what_there_is_too_much_of_is_told_as_what_it_is() {
+        let check = |text: &str, expected: &str| {
+            let told = parse_within(2 << 20, text).unwrap_err().message;
+            assert!(told.starts_with(expected), "{told}");
+        };
+        let lines = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
+        check(&lines(50_001, |n| format!("a{n}: &a{n}\n")), "it has more than 50000 anchors");
+        check(&format!("a: &a\n{}", lines(50_001, |n| format!("b{n}: *a\n"))), "it has more than 50000 aliases");
+        // What is in twenty of them is kept for each.
+        let nested: String = (0..20).map(|n| format!("{}a: &a{n}\n", " ".repeat(n))).collect();
+        let inner = format!("{}- [{}]\n", " ".repeat(20), vec!["x"; 55_000].join(","));
+        check(&(nested + &inner), "its anchors (`&name`) are of too much");
+        check(&format!("a: {}", "x".repeat(3 << 20)), "its keys and values, with what aliases");
     }
 
     #[test]
