@@ -266,6 +266,17 @@ async fn an_object_that_cannot_be_read_fails_alone_and_keeps_its_last_version() 
     assert!(seen.has(Kind::LuaPlugin, "p"));
     seen.fake.put("luaplugins", plugin(&json!("local d = ...")));
     seen.until("a good one", |seen| malformed(seen, "p").as_deref() == Some("mended")).await;
+    // Its last version is what everything goes by; without one it is the data planes that have what was.
+    assert!(malformed(&seen, "never").is_none());
+    seen.fake.put("moongateconfigs", json!({"metadata": {"name": "never"}, "spec": 7}));
+    seen.until("a bad config", |seen| malformed(seen, "never").is_some()).await;
+    let told = malformed(&seen, "never").unwrap();
+    assert!(told.contains("Secrets that are deleted meanwhile") && !told.contains("what it was before"), "{told}");
+    seen.fake.put("moongateconfigs", json!({"metadata": {"name": "never"}, "spec": {}}));
+    seen.until("a good config", |seen| malformed(seen, "never").as_deref() == Some("mended")).await;
+    seen.fake.put("moongateconfigs", json!({"metadata": {"name": "never"}, "spec": 8}));
+    seen.until("a bad config", |seen| malformed(seen, "never").is_some_and(|told| told != "mended")).await;
+    assert!(malformed(&seen, "never").unwrap().contains("what it was before"), "{:?}", seen.last.malformed);
     seen.fake.put("ingresses", ingress("bad", None));
     seen.until("a good Ingress", |seen| seen.has(Kind::Ingress, "bad")).await;
 }

@@ -245,7 +245,7 @@ impl Collector {
                         self.push(id.clone(), Update::Apply(object));
                     }
                     None => {
-                        self.malformed(&id, format!("{message}; what it was before goes on being used"));
+                        self.malformed(&id, format!("{message}; {}", until_read(id.kind, has_good)));
                         if !has_good {
                             self.push(id.clone(), Update::Unknown(id.clone()));
                         }
@@ -437,6 +437,19 @@ impl Collector {
         if state.failing.take().is_some_and(|why| why != Why::Gone) {
             info!(watch = state.watched.name, "works again");
         }
+    }
+}
+
+/// What holds as long as an object cannot be read for which nothing stands.
+fn until_read(kind: Kind, has_good: bool) -> &'static str {
+    match (kind, has_good) {
+        // All routes and the chains of namespaces' plugins depend on it.
+        (Kind::MoongateConfig, false) => {
+            "this controller never had a version that could be read. Data planes keep the settings, the routes and what \
+             is attached to them as they have them, bindings and Secrets that are deleted meanwhile too; what they never \
+             had is as without a MoongateConfig"
+        }
+        _ => "what it was before goes on being used",
     }
 }
 
