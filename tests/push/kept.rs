@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use controller::Translator;
 use controller::files::read_text;
-use controller::store::{Kind, ObjectId, Update};
+use controller::store::{self, Kind, ObjectId, Update};
 use controller::translate::Options;
 use routing::ObjectName;
 
@@ -228,6 +228,37 @@ stringData: {code: '402'}
         late.change(apply(secret));
         late.change(apply(&good));
         late.change(apply(&binding("1")));
+        old.serves(HOST, 402);
+        new.serves(HOST, 402);
+    }
+}
+
+#[test]
+fn a_binding_that_cannot_be_read_goes_on_where_it_is_for_and_nowhere_if_that_cannot_be_told() {
+    let target = "{group: networking.k8s.io, kind: Ingress, name: shop}";
+    let good = format!(
+        "apiVersion: moongate.dev/v1alpha1\nkind: LuaPluginBinding\nmetadata: {{name: bound}}\nspec: {{pluginRef: {{name: auth}}, targetRefs: [{target}]}}\n"
+    );
+    let ingress = INGRESS.split("---").next().unwrap().replace("auth, last", "last");
+    let auth = plugin("ngx.exit(402)");
+    let bad = |targets: serde_json::Value| {
+        let id = ObjectId::new(Kind::LuaPluginBinding, ObjectName::new("default", "bound"));
+        let json = serde_json::json!({"spec": {"pluginRef": {"name": "auth"}, "targetRefs": targets, "config": 1}});
+        vec![Update::Apply(store::unreadable(&id, &json).unwrap())]
+    };
+    let shop = serde_json::json!([{"group": "networking.k8s.io", "kind": "Ingress", "name": "shop"}]);
+    for (targets, status) in [(shop, 402), (serde_json::json!("shop"), 503)] {
+        let first = Watching::start(&[&auth, &good, &ingress]);
+        let mut late = Watching::start(&[&auth, &ingress]);
+        late.change(bad(targets.clone()));
+        let old = plane(&[&first, &late], None);
+        first.lead(1, 1);
+        old.serves(HOST, 402);
+        drop(first);
+        let new = plane(&[&late], None);
+        late.lead(2, 2);
+        assert_eq!((old.status(HOST), new.status(HOST)), (status, 503), "{targets}");
+        late.change(apply(&good));
         old.serves(HOST, 402);
         new.serves(HOST, 402);
     }
