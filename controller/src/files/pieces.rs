@@ -11,6 +11,9 @@ use super::tree::{self, NotYaml};
 const BYTES: usize = 64 * 1024;
 /// Threads for a file: what is left of the work beside them gains nothing from more.
 const THREADS_MAX: usize = 16;
+/// Stack of such a thread, as the main one has: an unoptimized build needs more than a thread's usual 2 MiB for as many
+/// values within each other as the parser allows.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// The objects of a file.
 pub(super) fn documents(text: &str) -> Result<Vec<Document>, NotYaml> {
@@ -20,7 +23,10 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, NotYaml> {
     let read: Result<Vec<_>, _> = thread::scope(|scope| {
         let mut shares = pieces.chunks(each);
         let first = shares.next().unwrap_or_default();
-        let start = |share| (share, thread::Builder::new().spawn_scoped(scope, move || read_all(share)));
+        let start = |share| {
+            let thread = thread::Builder::new().stack_size(STACK_BYTES);
+            (share, thread.spawn_scoped(scope, move || read_all(share)))
+        };
         let others: Vec<_> = shares.map(start).collect();
         let others = others.into_iter().map(|(share, thread)| match thread {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
@@ -74,6 +80,13 @@ fn next_document(text: &str, bytes: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::{BYTES, documents, split};
+
+    #[test]
+    fn a_thread_has_room_for_values_within_each_other() {
+        let many = format!("--- {}\n", "x".repeat(BYTES)).repeat(32);
+        let deep = format!("{many}--- {}{}\n", "[".repeat(62), "]".repeat(62));
+        assert!(documents(&deep).is_ok());
+    }
 
     #[test]
     fn a_text_is_cut_before_documents_and_nowhere_else() {
