@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::HashSet;
 use std::sync::mpsc;
 
 use e2e::{Client, Moongate, Upstream};
@@ -22,6 +23,25 @@ fn headers_of_the_upstream_s_hop_end_there() {
     let response = moongate.get(HOST, "/");
     assert_eq!((response.header("x-hop"), response.header("x-other")), (String::new(), String::new()), "{response:?}");
     assert_eq!(response.header("x-kept"), "kept");
+}
+
+/// Round robin: in each worker every endpoint is asked once before one is asked again, from a random one on.
+#[test]
+fn endpoints_take_turns() {
+    const ENDPOINTS: usize = 5;
+    let upstreams: [Upstream; ENDPOINTS] = std::array::from_fn(|n| Upstream::answering(["0", "1", "2", "3", "4"][n]));
+    let ports = upstreams.each_ref().map(|upstream| upstream.port);
+    let first = |_| {
+        let (_manifests, moongate) = Moongate::proxy(HOST, &ports, "", &["--workers", "1"]);
+        let asked: Vec<String> = (0..4 * ENDPOINTS).map(|_| moongate.get(HOST, "/").text()).collect();
+        let distinct = asked[..ENDPOINTS].iter().collect::<HashSet<_>>();
+        assert_eq!(distinct.len(), ENDPOINTS, "{asked:?}");
+        assert!(asked.chunks(ENDPOINTS).all(|round| round == &asked[..ENDPOINTS]), "{asked:?}");
+        asked[0].clone()
+    };
+    // That all of so many begin with the same one has a chance of one in 78,125.
+    let firsts: Vec<String> = (0..8).map(first).collect();
+    assert!(firsts.iter().any(|first| *first != firsts[0]), "{firsts:?}");
 }
 
 #[test]
