@@ -81,6 +81,11 @@ impl Part {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
+    /// How often its log has a text.
+    pub fn has_logged(&self, text: &str) -> usize {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).matches(text).count()
+    }
+
     fn end(&self, signal: &str) {
         let Some(mut child) = self.child().take() else { return };
         let pid = inner(child.id());

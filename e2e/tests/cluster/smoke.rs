@@ -67,10 +67,17 @@ fn parts_of_the_cluster_end_and_come_back() {
     }
     load.assert_none_failed();
     // A kubelet that has just started calls its pods not ready until it has probed them: no load here.
+    let starts = || node.kubelet.has_logged("\"Started kubelet\"");
+    let before = starts();
     for part in [&node.containerd, &node.kubelet] {
         part.kill();
         part.resume().unwrap();
     }
+    // A kubelet ends that comes while containerd still looks after its pods; a supervisor starts it again.
+    until_slowly(cluster::bed::PATIENCE, "a kubelet that has found containerd", || {
+        node.kubelet.revive().unwrap();
+        if starts() > before { Ok(()) } else { Err(node.kubelet.tail()) }
+    });
     bed.cluster.revive();
     bed.cluster.await_nodes();
     let pods: Vec<_> = bed.list(&bed.namespace, "Pod", "app=web");
