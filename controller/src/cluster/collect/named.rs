@@ -14,7 +14,7 @@ use tracing::warn;
 use super::super::referenced::Fetch;
 use super::super::resource::{self, Content};
 use super::super::{Reference, Why};
-use super::{Collector, Fetched, number};
+use super::{Collector, Fetched, number, until_read};
 use crate::store::object::Secret;
 use crate::store::{Kind, Object, ObjectId, Update};
 
@@ -67,7 +67,7 @@ impl Collector {
                 self.push(id.clone(), Update::Apply(without_needless_data(object, needs_data)));
             }
             Err(message) => {
-                self.malformed(id, format!("{message}; what it was before goes on being used"));
+                self.malformed(id, format!("{message}; {}", until_read(id.kind, has_good)));
                 if !has_good {
                     self.push(id.clone(), Update::Unknown(id.clone()));
                 }
