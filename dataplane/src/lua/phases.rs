@@ -190,7 +190,7 @@ async fn run(
                 Err(error) => break Err(Failure::Request(error)),
             },
         }
-        if let Err(error) = vm.bucket.turn_in(ex).await {
+        if let Err(error) = vm.bucket.turn(ex).await {
             break Err(Failure::Request(error));
         }
     };

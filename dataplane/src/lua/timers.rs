@@ -237,7 +237,7 @@ impl Timer {
         let mut thread = session.thread(&self.vm.vm.timer_chunk(), &args)?;
         let none: [Value; 0] = [];
         loop {
-            if let Err(error) = self.vm.bucket.turn(&self.worker).await {
+            if let Err(error) = self.vm.bucket.turn(ex).await {
                 return Err(ScriptError::runtime(error.to_string()));
             }
             let step = self.vm.timed(|| session.resume(&mut thread, ex, Phase::Timer, &none));

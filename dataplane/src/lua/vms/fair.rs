@@ -124,6 +124,19 @@ impl Bucket {
         (tokens < 0.0).then(|| Duration::from_secs_f64((-tokens / self.share.get()).min(WAIT_MAX.as_secs_f64())))
     }
 
+    /// Since when a scope over its share has to let others go first; none: it need not. What nobody else wants is not
+    /// owed when somebody comes.
+    fn yields_since(&self, usage: &Usage, now: Instant) -> Option<Instant> {
+        if self.tokens.get() >= 0.0 || self.share.get() >= 1.0 {
+            return None;
+        }
+        let since = usage.contended(self.user, now);
+        if since.is_none() {
+            self.tokens.set(0.0);
+        }
+        since
+    }
+
     pub(super) fn spend(&self, spent: Duration) {
         self.tokens.set(self.tokens.get() - spent.as_secs_f64());
         self.stretch.set(self.stretch.get() + spent);
@@ -141,20 +154,11 @@ impl Bucket {
     ///
     /// # Errors
     /// `Unavailable` when the scope is over its share for too long.
-    pub async fn turn(&self, worker: &Worker) -> Result<()> {
-        self.turn_for(worker, self.user).await
-    }
-
-    /// The same in a request, whose user is its route's namespace where the scope has no share of its own.
-    pub async fn turn_in(&self, ex: &Exchange) -> Result<()> {
-        self.turn_for(&ex.worker, self.user_in(ex)).await
-    }
-
-    async fn turn_for(&self, worker: &Worker, user: u64) -> Result<()> {
-        if self.may_go(worker, user) || Box::pin(self.wait(worker)).await {
+    pub async fn turn(&self, ex: &Exchange) -> Result<()> {
+        if self.may_go(ex) || Box::pin(self.wait(&ex.worker)).await {
             return Ok(());
         }
-        worker.shared.metrics.starved();
+        ex.worker.shared.metrics.starved();
         Err(Error::new(Kind::Unavailable, "the namespace's Lua is over its share of the worker"))
     }
 
@@ -168,20 +172,10 @@ impl Bucket {
     }
 
     /// Whether a run need not wait at all.
-    fn may_go(&self, worker: &Worker, user: u64) -> bool {
-        let usage = &worker.vms.usage;
-        usage.note(user);
-        if self.stretch.get() >= STRETCH {
-            return false;
-        }
-        if self.tokens.get() < 0.0 && self.share.get() < 1.0 {
-            if usage.contended(self.user, crate::clock::now()).is_some() {
-                return false;
-            }
-            // What nobody else wants is not owed when somebody comes.
-            self.tokens.set(0.0);
-        }
-        true
+    fn may_go(&self, ex: &Exchange) -> bool {
+        let usage = &ex.worker.vms.usage;
+        usage.note(self.user_in(ex));
+        self.stretch.get() < STRETCH && self.yields_since(usage, crate::clock::now()).is_none()
     }
 
     /// False: it waited for as long as a run may. To be boxed, since few runs wait and every request has room for the
@@ -197,12 +191,8 @@ impl Bucket {
         }
         loop {
             let now = Instant::now();
-            let Some(debt) = self.debt(now).filter(|_| self.share.get() < 1.0) else { return true };
-            let Some(since) = usage.contended(self.user, now) else {
-                // What nobody else wants is not owed when somebody comes.
-                self.tokens.set(0.0);
-                return true;
-            };
+            let Some(debt) = self.debt(now) else { return true };
+            let Some(since) = self.yields_since(usage, now) else { return true };
             // Time in the line while nobody else wanted the worker is no reason to refuse.
             let waited = now.saturating_duration_since(came.max(since));
             let Some(left) = WAIT_MAX.checked_sub(waited).filter(|left| !left.is_zero()) else {
@@ -228,7 +218,7 @@ pub async fn turn(ex: &Exchange, scope: &Scope) -> Result<()> {
         None => ex.worker.vms.bucket(scope),
     };
     match bucket {
-        Some(bucket) => bucket.turn_in(ex).await,
+        Some(bucket) => bucket.turn(ex).await,
         None => Ok(()),
     }
 }
@@ -241,12 +231,12 @@ pub async fn turns_of_filters(ex: &Exchange) {
 
 /// The same for the next piece of a body.
 pub async fn turns_of_body_filters(ex: &Exchange) {
-    turns_of(ex, |plan| [&plan.body_filter, &[]]).await;
+    turns_of(ex, |plan| [&plan.body_filter]).await;
 }
 
 /// The same for `log`.
 pub async fn turns_of_log(ex: &Exchange) {
-    turns_of(ex, |plan| [&plan.log, &[]]).await;
+    turns_of(ex, |plan| [&plan.log]).await;
 }
 
 /// Whether the next piece of a body need not wait.
@@ -266,7 +256,7 @@ async fn turns_of<const N: usize>(ex: &Exchange, of: impl Fn(&Plan) -> [&[Step];
 fn waiting<'a>(ex: &'a Exchange, steps: &'a [&[Step]]) -> impl Iterator<Item = &'a Bucket> {
     let is_used = |scope: &Scope| steps.iter().copied().flatten().any(|step| step.used.scope == *scope);
     let used = ex.lua.sessions.iter().filter(move |session| is_used(&session.vm.spec.scope));
-    used.map(|session| &*session.vm.bucket).filter(|bucket| !bucket.may_go(&ex.worker, bucket.user_in(ex)))
+    used.map(|session| &*session.vm.bucket).filter(|bucket| !bucket.may_go(ex))
 }
 
 impl ScopeVm {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 
 use super::{Bucket, Usage};
+use crate::exchange::Exchange;
 use crate::lua::vms::tests::run;
 use crate::worker::{Shared, Worker};
 
@@ -25,7 +26,7 @@ async fn order(share: u8, runs: usize) -> Vec<&'static str> {
     let storm = (0..runs).map(|_| {
         let (worker, bucket, sender, happened) = (worker.clone(), bucket.clone(), sender.clone(), happened.clone());
         tokio::task::spawn_local(async move {
-            bucket.turn(&worker).await.expect("nobody else wants the worker");
+            bucket.turn(&Exchange::fake(worker.clone())).await.expect("nobody else wants the worker");
             if happened.borrow().is_empty() {
                 sender.try_write(b"x").expect("room for a byte");
             }
@@ -57,10 +58,10 @@ fn who_comes_by_a_socket_stands_behind_one_run() {
 #[test]
 fn cheap_runs_stand_behind_nothing() {
     run(async {
-        let (worker, bucket) = (worker(), Bucket::new(7, 25));
+        let (ex, bucket) = (Exchange::fake(worker()), Bucket::new(7, 25));
         let mut stood = 0;
         for _ in 0..1000 {
-            let mut turn = std::pin::pin!(bucket.turn(&worker));
+            let mut turn = std::pin::pin!(bucket.turn(&ex));
             let at_once = std::future::poll_fn(|cx| turn.as_mut().poll(cx).is_ready().into()).await;
             if !at_once {
                 stood += 1;
@@ -79,7 +80,7 @@ fn a_namespace_over_its_share_is_refused_while_others_go_on() {
         bucket.spend(Duration::from_secs(10));
         let turns = [(); 3].map(|()| {
             let (worker, bucket) = (worker.clone(), bucket.clone());
-            tokio::task::spawn_local(async move { bucket.turn(&worker).await })
+            tokio::task::spawn_local(async move { bucket.turn(&Exchange::fake(worker.clone())).await })
         });
         let others = tokio::task::spawn_local({
             let worker = worker.clone();
@@ -96,7 +97,7 @@ fn a_namespace_over_its_share_is_refused_while_others_go_on() {
         }
         others.abort();
         let _ = others.await;
-        bucket.turn(&worker).await.expect("nobody else wants it any more");
+        bucket.turn(&Exchange::fake(worker.clone())).await.expect("nobody else wants it any more");
         assert_eq!(bucket.debt(Instant::now()), None, "what nobody else wanted is not owed");
     });
 }
