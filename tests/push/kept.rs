@@ -88,6 +88,15 @@ fn plane(controllers: &[&Watching], file: Option<&Path>) -> DataPlane {
     })
 }
 
+/// A data plane that serves by the first controller's table, which is gone; the other is to lead next.
+fn left_by(first: Watching, late: &Watching) -> DataPlane {
+    let old = plane(&[&first, late], None);
+    first.lead(1, 1);
+    old.serves(HOST, 402);
+    drop(first);
+    old
+}
+
 #[test]
 fn a_controller_that_starts_after_a_plugin_broke_takes_nothing_away() {
     let directory = tempfile::tempdir().unwrap();
@@ -137,10 +146,7 @@ fn a_controller_that_starts_after_a_plugin_broke_takes_nothing_away() {
 fn a_deletion_takes_effect_where_the_broken_object_was_all_that_was_known() {
     let first = Watching::start(&[&plugin("ngx.exit(402)")]);
     let mut late = Watching::start(&[&plugin("ngx.exit((")]);
-    let old = plane(&[&first, &late], None);
-    first.lead(1, 1);
-    old.serves(HOST, 402);
-    drop(first);
+    let old = left_by(first, &late);
     late.lead(2, 1);
     assert_eq!(old.status(HOST), 402);
     let ingress = INGRESS.split("---").next().unwrap().replace("auth, last", "last");
@@ -174,10 +180,7 @@ fn a_plugin_that_may_fail_is_kept_and_left_out_where_it_never_was() {
     let with = |code: &str| plugin(code).replace("spec: {", "spec: {failurePolicy: Ignore, ");
     let first = Watching::start(&[&with("ngx.exit(402)")]);
     let late = Watching::start(&[&with("ngx.exit((")]);
-    let old = plane(&[&first, &late], None);
-    first.lead(1, 1);
-    old.serves(HOST, 402);
-    drop(first);
+    let old = left_by(first, &late);
     let new = plane(&[&late], None);
     late.lead(2, 2);
     assert_eq!((old.status(HOST), new.status(HOST)), (402, 418));
@@ -215,10 +218,7 @@ stringData: {code: '402'}
     {
         let first = Watching::start(&[&good, &binding("1"), secret, &ingress]);
         let mut late = Watching::start(&[&broken_plugin, &broken_binding, secret, &ingress]);
-        let old = plane(&[&first, &late], None);
-        first.lead(1, 1);
-        old.serves(HOST, 402);
-        drop(first);
+        let old = left_by(first, &late);
         let new = plane(&[&late], None);
         late.lead(2, 2);
         new.serves(HOST, 503);
@@ -251,10 +251,7 @@ fn a_binding_that_cannot_be_read_goes_on_where_it_is_for_and_nowhere_if_that_can
         let first = Watching::start(&[&auth, &good, &ingress]);
         let mut late = Watching::start(&[&auth, &ingress]);
         late.change(bad(targets.clone()));
-        let old = plane(&[&first, &late], None);
-        first.lead(1, 1);
-        old.serves(HOST, 402);
-        drop(first);
+        let old = left_by(first, &late);
         let new = plane(&[&late], None);
         late.lead(2, 2);
         assert_eq!((old.status(HOST), new.status(HOST)), (status, 503), "{targets}");
@@ -274,10 +271,7 @@ fn a_plugin_that_is_kept_runs_for_no_namespace_that_may_use_it_no_more() {
     let ingress = INGRESS.split("---").next().unwrap().replace("auth, last", "cluster/auth, last");
     let first = Watching::start(&[&with("ngx.exit(402)", "All"), &ingress]);
     let mut late = Watching::start(&[&with("ngx.exit((", "All"), &ingress]);
-    let old = plane(&[&first, &late], None);
-    first.lead(1, 1);
-    old.serves(HOST, 402);
-    drop(first);
+    let old = left_by(first, &late);
     late.lead(2, 1);
     assert_eq!(old.status(HOST), 402);
     late.change(apply(&with("ngx.exit((", "None")));
