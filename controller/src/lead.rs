@@ -5,6 +5,7 @@
 //! of the Lease's length before anyone else may take it, by a clock that nobody sets.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -73,10 +74,7 @@ pub async fn elect(client: Client, options: Options, out: watch::Sender<Option<u
         failing: false,
         out,
     };
-    tokio::select! {
-        () = election.run() => {}
-        () = stop => {}
-    }
+    election.run(pin!(stop)).await;
     election.release().await;
 }
 
@@ -111,17 +109,28 @@ enum Next {
 }
 
 impl Election {
-    async fn run(&mut self) {
+    /// Never ends while a request is under way: a write that is cut off may be carried out all the same, and the Lease
+    /// could not be given up then, since nobody would know its version.
+    async fn run(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) {
+        let mut due = Instant::now();
         loop {
-            match self.seen.valid_until {
-                None => {
-                    self.stand().await;
-                    if self.seen.valid_until.is_none() {
-                        tokio::time::sleep(self.options.retry).await;
-                    }
-                }
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                () = sleep_until(due) => {}
+            }
+            let held = self.seen.valid_until;
+            match held {
+                None => self.stand().await,
                 Some(until) => self.hold(until).await,
             }
+            let now = Instant::now();
+            due = match self.seen.valid_until {
+                Some(until) => until.min(now + if self.failing { self.options.retry } else { self.options.renew }),
+                // Just lost: it may be free already.
+                None if held.is_some() => now,
+                None => now + self.options.retry,
+            };
         }
     }
 
@@ -162,8 +171,6 @@ impl Election {
 
     /// One renewal, or the end of the lead.
     async fn hold(&mut self, until: Instant) {
-        let due = Instant::now() + if self.failing { self.options.retry } else { self.options.renew };
-        sleep_until(due.min(until)).await;
         if Instant::now() >= until {
             return self.lose("it could not be renewed in time");
         }
@@ -220,21 +227,37 @@ impl Election {
     }
 
     /// So that another takes it at once.
-    async fn release(mut self) {
+    async fn release(self) {
         self.out.send_replace(None);
-        let (Some(_), Some(mut lease)) = (self.seen.valid_until.take(), self.seen.lease.take()) else { return };
-        let spec = lease.spec.get_or_insert_default();
-        spec.holder_identity = Some(String::new());
-        // As client-go does: an old client takes it after a second.
-        spec.lease_duration_seconds = Some(1);
-        spec.renew_time = Some(MicroTime(Timestamp::now()));
-        let params = PostParams::default();
-        let released = self.api.replace(&self.options.name, &params, &lease);
-        match tokio::time::timeout(RELEASE_MAX, released).await {
-            Ok(Ok(_)) => info!(lease = self.options.name, "gave the Lease up"),
+        if self.seen.valid_until.is_none() && !self.failing {
+            return;
+        }
+        match tokio::time::timeout(RELEASE_MAX, self.give_up()).await {
+            Ok(Ok(true)) => info!(lease = self.options.name, "gave the Lease up"),
+            Ok(Ok(false)) => {}
             Ok(Err(e)) => warn!(lease = self.options.name, "cannot give the Lease up: {e}; it ends by itself"),
             Err(_) => warn!(lease = self.options.name, "cannot give the Lease up: no answer; it ends by itself"),
         }
+    }
+
+    /// Whether the Lease was ours.
+    async fn give_up(&self) -> Result<bool, Error> {
+        // As it is now: somebody may have written it, and a request of ours may have got no answer.
+        while let Some(mut lease) = self.api.get_opt(&self.options.name).await? {
+            let spec = lease.spec.get_or_insert_default();
+            if spec.holder_identity.as_ref() != Some(&self.options.identity) {
+                break;
+            }
+            spec.holder_identity = Some(String::new());
+            // As client-go does: an old client takes it after a second.
+            spec.lease_duration_seconds = Some(1);
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+            match self.api.replace(&self.options.name, &PostParams::default(), &lease).await {
+                Err(Error::Api(status)) if status.is_conflict() => {}
+                other => return other.map(|_| true),
+            }
+        }
+        Ok(false)
     }
 }
 
