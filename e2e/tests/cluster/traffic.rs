@@ -79,11 +79,20 @@ spec:
 }
 
 /// Of the published ingress-controller-conformance suite: what it asks of a default backend and of load balancing.
+/// An Ingress that has all hosts of the release; it is gone when this is dropped, or other tests would see it.
+struct All<'a>(&'a Site);
+
+impl Drop for All<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.cluster.kubectl(&["-n", &self.0.namespace, "delete", "ingress", "all"]);
+    }
+}
+
 #[test]
 fn a_default_backend_gets_what_no_rule_has_and_every_pod_its_share() {
-    // All hosts of the release, for as long as it is there.
     let Some(site) = Site::alone("default-backend") else { return };
     site.backend("many", 10);
+    let all = All(&site);
     site.apply(
         "
 apiVersion: networking.k8s.io/v1
@@ -111,9 +120,12 @@ spec: {ingressClassName: moongate, defaultBackend: {service: {name: many, port: 
         let first = format!("{method} {path} http/1.1\r\n").to_lowercase();
         assert!(seen.starts_with(&first) && seen.contains("user-agent: go-http-client/1.1"), "{seen}");
     }
-    let pods: BTreeSet<String> = (0..100).map(|_| site.try_get("balance", "/").unwrap().text()).collect();
-    assert_eq!(pods.len(), 10, "{pods:?}");
-    site.delete("Ingress", "all");
+    // Pods that are ready are in the table a moment later.
+    until_slowly(PATIENCE, "answers of all ten pods", || {
+        let pods: BTreeSet<String> = (0..100).map(|_| site.try_get("balance", "/").unwrap().text()).collect();
+        if pods.len() == 10 { Ok(()) } else { Err(format!("{pods:?}")) }
+    });
+    drop(all);
     site.await_everywhere("no-host.test", "/", 404);
 }
 
