@@ -26,6 +26,9 @@ const ANSWERS_MAX: usize = 4096;
 const QUESTIONS_MAX: usize = 8;
 /// For one question.
 const QUESTION_MAX: Duration = Duration::from_secs(10);
+/// How long a good answer is believed: a token is of no use any more once its pod is deleted, which only the API server
+/// knows.
+const ANSWER_AGE_MAX: Duration = Duration::from_secs(300);
 /// A token that does not say when it expires is asked about again after this.
 const EXPIRY_DEFAULT: Duration = Duration::from_secs(600);
 /// The pod that a token is bound to.
@@ -43,8 +46,15 @@ struct Inner {
     /// As the API server spells them: `system:serviceaccount:NAMESPACE:NAME`.
     users: Vec<String>,
     questions: Semaphore,
-    /// Good tokens by their hash, until they expire. What was refused is asked again.
-    answers: Mutex<HashMap<[u8; 32], Authenticated>>,
+    /// Good tokens by their hash. What was refused is asked again.
+    answers: Mutex<HashMap<[u8; 32], Answer>>,
+}
+
+/// Of a good token.
+struct Answer {
+    given: Authenticated,
+    /// When it is asked for again.
+    until: SystemTime,
 }
 
 impl TokenReviews {
@@ -75,7 +85,7 @@ impl Authenticate for TokenReviews {
         let peer = judge(&status, &self.0.audience, &self.0.users).map_err(Refused::Denied)?;
         let expires = expiry(token).unwrap_or(now + EXPIRY_DEFAULT);
         let answer = Authenticated { peer, expires: Some(expires) };
-        self.0.keep(hash, answer.clone(), now);
+        self.0.keep(hash, Answer { given: answer.clone(), until: expires.min(now + ANSWER_AGE_MAX) }, now);
         Ok(answer)
     }
 }
@@ -99,22 +109,18 @@ impl Inner {
 
     fn known(&self, hash: &[u8; 32], now: SystemTime) -> Option<Authenticated> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.get(hash).filter(|answer| !is_over(answer, now)).cloned()
+        answers.get(hash).filter(|answer| now < answer.until).map(|answer| answer.given.clone())
     }
 
-    fn keep(&self, hash: [u8; 32], answer: Authenticated, now: SystemTime) {
+    fn keep(&self, hash: [u8; 32], answer: Answer, now: SystemTime) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= ANSWERS_MAX {
-            answers.retain(|_, answer| !is_over(answer, now));
+            answers.retain(|_, answer| now < answer.until);
         }
         if answers.len() < ANSWERS_MAX {
             answers.insert(hash, answer);
         }
     }
-}
-
-fn is_over(answer: &Authenticated, now: SystemTime) -> bool {
-    answer.expires.is_some_and(|expires| expires <= now)
 }
 
 /// Whose token it is; `Err` says why that is nobody who may connect.
