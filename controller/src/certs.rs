@@ -163,7 +163,7 @@ async fn check_own(
     }
 }
 
-/// The CA of the Secret, made or renewed if need be. `known` is put back when somebody deleted the Secret.
+/// The CA of the Secret, made or renewed if need be. `known` is put back when somebody deleted or damaged the Secret.
 async fn authority(
     client: &Client,
     names: &Own,
@@ -180,8 +180,13 @@ async fn authority(
         let (current, is_new) = match (read, known) {
             (Some(Ok(current)), _) => (current, false),
             (None, Some(known)) => (known.clone(), true),
+            // Whoever damaged it, data planes trust the CA that it was.
+            (Some(Err(e)), Some(known)) => {
+                warn!("Secret {}/{} {e}; writing it as it was", names.namespace, names.secret);
+                (known.clone(), true)
+            }
             (None, None) => (Authority::new(now)?, true),
-            (Some(Err(e)), _) => {
+            (Some(Err(e)), None) => {
                 warn!("Secret {}/{} {e}; making it anew", names.namespace, names.secret);
                 (Authority::new(now)?, true)
             }
