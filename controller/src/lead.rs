@@ -19,6 +19,8 @@ use tracing::{debug, info, warn};
 
 /// For one request of a candidate.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
+/// For one renewal: short enough that another can be tried, by another way, before the lead is over.
+const RENEWAL_MAX: Duration = Duration::from_secs(3);
 /// For giving the Lease up on the way out.
 const RELEASE_MAX: Duration = Duration::from_secs(3);
 
@@ -177,7 +179,8 @@ impl Election {
         let Some(mut lease) = self.seen.lease.clone() else { return self.lose("it is not known") };
         renew(&mut lease, &self.options, Timestamp::now());
         let asked = Instant::now();
-        let renewed = timeout_at(until, self.api.replace(&self.options.name, &PostParams::default(), &lease)).await;
+        let deadline = until.min(asked + RENEWAL_MAX);
+        let renewed = timeout_at(deadline, self.api.replace(&self.options.name, &PostParams::default(), &lease)).await;
         match renewed {
             Ok(Ok(lease)) => {
                 self.works();
@@ -187,13 +190,15 @@ impl Election {
             Ok(Err(Error::Api(status))) if status.is_not_found() => self.lose("it was deleted"),
             Ok(Err(Error::Api(status))) if status.is_conflict() => self.reread(until).await,
             Ok(Err(e)) => self.cannot(&e.to_string()),
-            Err(_) => self.lose("it could not be renewed in time"),
+            // It may have been carried out all the same: the next one finds another version then, and looks.
+            Err(_) => self.cannot("no answer"),
         }
     }
 
     /// Somebody wrote the Lease: a person its labels, or another candidate itself.
     async fn reread(&mut self, until: Instant) {
-        match timeout_at(until, self.api.get_opt(&self.options.name)).await {
+        let deadline = until.min(Instant::now() + RENEWAL_MAX);
+        match timeout_at(deadline, self.api.get_opt(&self.options.name)).await {
             Ok(Ok(Some(lease))) => {
                 let spec = lease.spec.clone().unwrap_or_default();
                 let is_ours = spec.holder_identity.as_ref() == Some(&self.options.identity);
@@ -204,7 +209,7 @@ impl Election {
             }
             Ok(Ok(None)) => self.lose("it was deleted"),
             Ok(Err(e)) => self.cannot(&e.to_string()),
-            Err(_) => self.lose("it could not be renewed in time"),
+            Err(_) => self.cannot("no answer"),
         }
     }
 
