@@ -33,6 +33,8 @@ const BATCHES_MAX: usize = 1;
 const RESIGN_MAX: Duration = Duration::from_secs(5);
 /// Streams go on this long after the last push, so that data planes confirm what they have.
 const LINGER: Duration = Duration::from_millis(200);
+/// Reviews are answered this long after the end began: until every node knows that they are to go elsewhere.
+const REVIEWS_LINGER: Duration = Duration::from_secs(5);
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -78,11 +80,16 @@ struct Shared {
     certificates: watch::Receiver<Option<certs::Served>>,
     /// Everything has been listed and translated once.
     listed: watch::Sender<bool>,
+    /// The end has begun.
+    ending: watch::Sender<bool>,
 }
 
 impl Shared {
     /// Why there is nothing to serve to data planes yet.
     fn unready(&self) -> Option<String> {
+        if *self.ending.borrow() {
+            return Some("shutting down".into());
+        }
         if !*self.listed.borrow() {
             let waits = self.stats.waits();
             return Some(match waits.is_empty() {
@@ -91,6 +98,12 @@ impl Shared {
             });
         }
         self.certificates.borrow().is_none().then(|| "there is no certificate for the push".into())
+    }
+
+    /// Waits until it could serve data planes.
+    async fn served(&self) {
+        told_to(self.listed.subscribe()).await;
+        let _ = self.certificates.clone().wait_for(Option::is_some).await;
     }
 
     /// TLS for one of the servers, once there is a certificate.
@@ -121,6 +134,7 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
         stats: Arc::default(),
         certificates,
         listed: watch::Sender::new(false),
+        ending: watch::Sender::new(false),
     });
     let (admin, push) = (listen(options.admin).await?, listen(options.push).await?);
     let webhook = match options.webhook {
@@ -132,20 +146,27 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
     tokio::spawn(certs::keep(client.clone(), options.certificates, certificates_out));
     let (end, ended) = watch::channel(false);
     let tokens = TokenReviews::new(client.clone(), options.audience, &options.service_accounts);
-    let pushing = tokio::spawn(serve_push(shared.clone(), push, tokens, ended.clone()));
-    let reviewing = webhook.map(|listener| tokio::spawn(serve_webhook(shared.clone(), listener, ended.clone())));
+    let pushing = tokio::spawn(serve_push(shared.clone(), push, tokens, ended));
+    let (end_reviews, reviews_ended) = watch::channel(false);
+    let reviewing = webhook.map(|listener| tokio::spawn(serve_webhook(shared.clone(), listener, reviews_ended)));
     let status = StatusWriter::spawn(client.clone(), options.status, shared.publisher.planes(), shared.writes.clone());
+    let status = Arc::new(status);
     let (batches_out, batches) = mpsc::channel(BATCHES_MAX);
     tokio::spawn(cluster::watch(client.clone(), options.scope, shared.stats.clone(), batches_out));
     let (term_out, term) = watch::channel(None);
     let (resign, resigned) = watch::channel(false);
-    let election = tokio::spawn(lead::elect(client, options.lead, term_out, told_to(resigned)));
+    let election = tokio::spawn(stand(shared.clone(), client, options.lead, term_out, resigned));
+    // A task of its own: a large batch must not delay the end of a lead.
+    let mut obeying = tokio::spawn(obey(shared.clone(), status.clone(), term));
     tokio::select! {
         () = follow(&shared, &status, batches) => error!("the watches ended"),
-        () = obey(&shared, &status, term) => error!("the election ended"),
+        _ = &mut obeying => error!("the election ended"),
         () = stop => info!("ending"),
     }
+    let ending = Instant::now();
+    shared.ending.send_replace(true);
     // What is taken out of statuses is taken out while nobody else leads.
+    obeying.abort();
     status.close().await;
     shared.publisher.stand_by();
     resign.send_replace(true);
@@ -154,14 +175,27 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
     }
     tokio::time::sleep(LINGER).await;
     end.send_replace(true);
-    let served = async {
-        let _ = pushing.await;
-        if let Some(reviewing) = reviewing {
-            let _ = reviewing.await;
-        }
-    };
-    let _ = tokio::time::timeout(RESIGN_MAX, served).await;
+    let _ = tokio::time::timeout(RESIGN_MAX, pushing).await;
+    if let Some(reviewing) = reviewing {
+        tokio::time::sleep(REVIEWS_LINGER.saturating_sub(ending.elapsed())).await;
+        end_reviews.send_replace(true);
+        let _ = tokio::time::timeout(RESIGN_MAX, reviewing).await;
+    }
     Ok(())
+}
+
+/// Stands for election, once it could serve data planes: one that cannot would keep the Lease from those who can.
+async fn stand(
+    shared: Arc<Shared>,
+    client: Client,
+    options: lead::Options,
+    term: watch::Sender<Option<u64>>,
+    resigned: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        () = shared.served() => lead::elect(client, options, term, told_to(resigned)).await,
+        () = told_to(resigned.clone()) => {}
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -203,7 +237,7 @@ async fn serve_webhook(shared: Arc<Shared>, listener: TcpListener, ended: watch:
 }
 
 /// Takes and loses the lead. Apart from the batches: a large one must not delay the end of a lead.
-async fn obey(shared: &Shared, status: &StatusWriter, mut term: watch::Receiver<Option<u64>>) {
+async fn obey(shared: Arc<Shared>, status: Arc<StatusWriter>, mut term: watch::Receiver<Option<u64>>) {
     while term.changed().await.is_ok() {
         let now = *term.borrow_and_update();
         match now {

@@ -100,7 +100,7 @@ impl StatusWriter {
 
     /// Ends the task. If the options say so, this controller leads and there is no other that could take over, Ingresses
     /// lose their address, all within 20 s.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         self.task.abort();
         self.address.abort();
         let is_leading = *self.shared.leading.borrow();
