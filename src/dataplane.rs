@@ -19,11 +19,13 @@ async fn serve(options: &Dataplane) -> anyhow::Result<()> {
     serving::tell(&server);
     let metrics = Metrics::default();
     server.state().shared.metrics.add(|registry| metrics.register(registry));
+    let mut following = Box::pin(push::run(source(options), server.tables().clone(), metrics));
     tokio::select! {
-        () = push::run(source(options), server.tables().clone(), metrics) => bail!("following the controllers ended"),
+        () = &mut following => bail!("following the controllers ended"),
         () = ending.asked() => {}
     }
-    ending.drain(server, options.shutdown_delay, options.shutdown_grace).await
+    // Requests come for a while still, and endpoints change meanwhile.
+    ending.drain(server, options.shutdown_delay, options.shutdown_grace, following).await
 }
 
 fn source(options: &Dataplane) -> push::Options {

@@ -26,5 +26,5 @@ async fn serve(options: &Run) -> anyhow::Result<()> {
             () = ending.asked() => break,
         }
     }
-    ending.drain(server, options.shutdown_delay, options.shutdown_grace).await
+    ending.drain(server, options.shutdown_delay, options.shutdown_grace, std::future::pending()).await
 }

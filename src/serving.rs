@@ -54,11 +54,23 @@ impl Ending {
         }
     }
 
-    /// Lets what is under way finish, unless it is asked again. Seconds.
-    pub(crate) async fn drain(&mut self, server: Server, delay: u32, grace: u32) -> anyhow::Result<()> {
+    /// Lets what is under way finish, unless it is asked again. Seconds. What feeds the server goes on as long as it
+    /// accepts; then it ends, so that whoever counts it does so no more.
+    pub(crate) async fn drain(
+        &mut self,
+        server: Server,
+        delay: u32,
+        grace: u32,
+        feed: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
         info!(delay, grace, "ending: what is under way may finish");
         let drained = tokio::task::spawn_blocking(move || server.shutdown(seconds(delay), seconds(grace)));
+        let fed = async {
+            let _ = tokio::time::timeout(seconds(delay), feed).await;
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
+            () = fed => {}
             result = drained => result.context("draining failed")?,
             () = self.asked() => warn!("asked again: ending at once"),
         }
