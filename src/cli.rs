@@ -50,7 +50,7 @@ pub(crate) struct Run {
     pub(crate) files: Files,
     #[command(flatten)]
     pub(crate) serving: Serving,
-    /// Where /live, /ready and /metrics are served
+    /// Where /live, /ready, /serving and /metrics are served
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
     pub(crate) admin: SocketAddr,
     /// On SIGTERM: how long to go on accepting, not ready, until nobody sends requests here any more
@@ -97,7 +97,7 @@ pub(crate) struct Dataplane {
     pub(crate) persist_secrets: bool,
     #[command(flatten)]
     pub(crate) serving: Serving,
-    /// Where /live, /ready and /metrics are served
+    /// Where /live, /ready, /serving and /metrics are served
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:9090")]
     pub(crate) admin: SocketAddr,
     /// On SIGTERM: how long to go on accepting, not ready, until nobody sends requests here any more

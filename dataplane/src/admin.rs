@@ -1,4 +1,4 @@
-//! The admin endpoint: `/live`, `/ready`, `/metrics` for probes and scrapers inside the cluster, `/problems` for who may
+//! The admin endpoint: `/live`, `/ready`, `/serving`, `/metrics` for probes and scrapers inside the cluster, `/problems` for who may
 //! reach into the pod.
 
 use std::convert::Infallible;
@@ -51,6 +51,10 @@ fn answer(request: &http::Request<Incoming>, peer: IpAddr, state: &State) -> htt
             None => text(200, "ready\n"),
             Some(why) => text(503, &format!("not ready: {why}\n")),
         },
+        "/serving" => match state.unserving() {
+            None => text(200, "serving\n"),
+            Some(why) => text(503, &format!("not serving: {why}\n")),
+        },
         "/metrics" => {
             let mut response = text(200, &state.shared.metrics.text());
             let kind = http::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -62,7 +66,7 @@ fn answer(request: &http::Request<Incoming>, peer: IpAddr, state: &State) -> htt
             text(403, "only from within the pod: kubectl port-forward, then ask 127.0.0.1\n")
         }
         "/problems" => text(200, &state.problems()),
-        _ => text(404, "there are /live, /ready, /metrics and /problems\n"),
+        _ => text(404, "there are /live, /ready, /serving, /metrics and /problems\n"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The process's data plane: its workers, its table, its end.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use routing::key::PluginKey;
-use routing::{Change, Commit, Key, KeyProblem};
+use routing::{Change, Commit, Key, KeyProblem, ObjectName};
 
 use crate::lua::failures::Failure;
 use crate::table::compile::Compiler;
@@ -24,7 +25,7 @@ pub struct Options {
     pub http: Vec<SocketAddr>,
     /// HTTPS.
     pub https: Vec<SocketAddr>,
-    /// `/live`, `/ready`, `/metrics`.
+    /// `/live`, `/ready`, `/serving`, `/metrics`.
     pub admin: Option<SocketAddr>,
     /// Worker threads; 0: one per CPU that the cgroup's quota grants.
     pub workers: usize,
@@ -54,26 +55,34 @@ pub struct State {
     /// The workers' shared part.
     pub shared: Arc<Shared>,
     first_table: AtomicBool,
+    /// Certificates that the last run had, and that nobody has sent yet.
+    lacking: Mutex<BTreeSet<ObjectName>>,
     problems: Mutex<Vec<KeyProblem>>,
     busy_workers: AtomicUsize,
 }
 
 impl State {
-    /// Why the process should get no traffic; none: it is ready.
+    /// Why the process should get no new clients; none: it is ready.
     pub fn unready(&self) -> Option<String> {
         if *self.shared.stage.borrow() != Stage::Serving {
+            return Some("shutting down".into());
+        }
+        self.unserving()
+    }
+
+    /// Why connections that come would not be served; none: they are, also while it drains. A balancer that has not seen
+    /// yet that the process is not ready sends some.
+    pub fn unserving(&self) -> Option<String> {
+        if *self.shared.stage.borrow() >= Stage::Closing {
             return Some("shutting down".into());
         }
         if !self.first_table.load(Ordering::Acquire) {
             return Some("no table yet".into());
         }
-        let snapshot = self.shared.snapshot.load();
-        for (host, h) in &snapshot.hosts {
-            if let Some(name) = h.certificate.as_ref().filter(|name| !snapshot.certificates.contains_key(*name)) {
-                return Some(format!("the certificate {name} of {host} is missing"));
-            }
-        }
-        None
+        // Others that are missing are their Ingress's problem: nobody else's host may suffer from it.
+        let lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = lacking.first()?;
+        Some(format!("no controller has sent the certificate {name} yet, which is not kept on disk"))
     }
 
     /// Keys that keep an earlier value or whose code cannot run yet, and the last failure of every plugin, one a line.
@@ -122,6 +131,7 @@ impl Server {
         let state = Arc::new(State {
             shared: shared.clone(),
             first_table: AtomicBool::new(false),
+            lacking: Mutex::default(),
             problems: Mutex::default(),
             busy_workers: AtomicUsize::new(0),
         });
@@ -178,8 +188,15 @@ impl Tables {
     /// is wrong is returned.
     pub fn apply(&self, commit: &Commit) -> Vec<KeyProblem> {
         let failed = self.prepare(commit);
+        self.lack(BTreeSet::new());
         self.state.first_table.store(true, Ordering::Release);
         failed
+    }
+
+    /// The table is the last run's, and lacks certificates that were served then: the process is not ready until the next
+    /// commit.
+    pub fn lack(&self, certificates: BTreeSet<ObjectName>) {
+        *self.state.lacking.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
     /// Applies a commit that is not yet the table to serve: the process does not become ready by it.

@@ -40,6 +40,8 @@ fn a_response_under_way_is_finished_and_new_work_is_not_kept() {
         503 => Ok(()),
         other => Err(other.to_string()),
     });
+    // The kubelet asks for this: a Pod that serves, though it ends, gets what a balancer still sends to its node.
+    assert_eq!(moongate.admin("/serving").status, 200);
     // Until nobody sends any more, requests are still answered, and the connection says that it ends.
     let late = moongate.get("unknown.example.com", "/");
     assert_eq!((late.status, late.header("connection").to_lowercase().as_str()), (404, "close"), "{late:?}");
@@ -66,6 +68,10 @@ fn a_tunnel_is_given_the_grace_period_and_no_more() {
     client.until("\r\n\r\n");
     moongate.process.signal("TERM");
     moongate.await_log("ending");
+    until("the end of serving", || match moongate.admin("/serving") {
+        answer if answer.status == 503 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
     client.send("still here").until("still here");
     assert!(moongate.process.wait().success());
     assert!(client.is_closed());

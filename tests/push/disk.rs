@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::controller::Controller;
 use super::plane::DataPlane;
-use super::values::{redirect, refuse, scripted, set};
+use super::values::{certificate, host, redirect, refuse, scripted, set};
 
 /// A data plane with a table's file; it waits so long for controllers.
 fn plane(controllers: &[&Controller], file: &Path, wait: Duration) -> DataPlane {
@@ -74,6 +74,38 @@ fn a_failing_plugin_keeps_its_last_good_version_over_a_restart() {
     let third = plane(&[&controller], &file, LATE);
     third.serves("a.example.com", 402);
     controller.wait_for("the report", |p| p.planes.values().any(|p| p.failed.len() == 1));
+}
+
+/// A key that was served and is not kept on disk is waited for; a certificate that never came is nobody's trouble but its
+/// host's.
+#[test]
+fn certificates_that_were_not_kept_are_waited_for() {
+    // Not in memory, where keys are kept.
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = directory.path().join("table");
+    let controller = Controller::start();
+    controller.commit(vec![set(refuse("a.example.com")), set(host("a.example.com", "never-came"))]);
+    controller.publisher.lead(1);
+    let first = plane(&[&controller], &file, LATE);
+    first.serves("a.example.com", 503);
+    first.wait_for("the file", |_| holds(&file, "[1,1]"));
+    drop(first);
+    let second = plane(&[], &file, SOON);
+    second.serves("a.example.com", 503);
+    drop(second);
+    controller.commit(vec![set(host("a.example.com", "tls")), set(certificate("tls"))]);
+    let third = plane(&[&controller], &file, LATE);
+    third.wait_for("the file", |_| holds(&file, "[1,2]"));
+    assert!(!holds(&file, "PRIVATE KEY"));
+    drop(third);
+    let fourth = plane(&[], &file, SOON);
+    fourth.wait_for("the table", |p| p.metric("moongate_push_table_from_disk") == 1);
+    let why = "no controller has sent the certificate shop/tls yet, which is not kept on disk";
+    assert_eq!(fourth.state().unready().as_deref(), Some(why));
+    assert_eq!(fourth.status("a.example.com"), 503, "whoever comes nevertheless is served");
+    drop(fourth);
+    // It is the same after another start.
+    plane(&[&controller], &file, LATE).serves("a.example.com", 503);
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use routing::key::{BindingKey, ChainKey, PluginKey, PluginKind};
 use routing::value::{
-    Action, Backend, Balance, Binding, Chain, FailurePolicy, Phase, Plugin, Route, RoutePolicyOverrides, Upstream,
-    UpstreamProtocol, Use,
+    Action, Backend, Balance, Binding, Certificate, Chain, FailurePolicy, Host, Phase, Plugin, Route,
+    RoutePolicyOverrides, Upstream, UpstreamProtocol, Use,
 };
-use routing::{Change, Hash, Key, ObjectName, PathKind, RouteKey, Value};
+use routing::{Change, Hash, Key, ObjectName, PathKind, PrivateBytes, RouteKey, Value};
 
 /// A key and its value.
 pub(crate) type Pair = (Key, Arc<Value>);
@@ -30,6 +30,25 @@ fn route(host: &str, force_ssl_redirect: bool) -> Pair {
     let policy = RoutePolicyOverrides { force_ssl_redirect: Some(force_ssl_redirect), ..Default::default() };
     let route = Route { ingress, service: String::new(), action, chains: Vec::new(), policy };
     (Key::Route(key), Arc::new(Value::Route(route)))
+}
+
+/// A host with this Secret's certificate.
+pub(crate) fn host(name: &str, secret: &str) -> Pair {
+    let host = Host { certificate: Some(ObjectName::new("shop", secret)), ..Host::default() };
+    (Key::Host(name.into()), Arc::new(Value::Host(host)))
+}
+
+/// That certificate.
+pub(crate) fn certificate(secret: &str) -> Pair {
+    let made = rcgen::generate_simple_self_signed(["a.example.com".to_owned()]).unwrap();
+    let value = Certificate {
+        chain_pem: made.cert.pem(),
+        key_pem: PrivateBytes::new(made.signing_key.serialize_pem()),
+        names: vec!["a.example.com".into()],
+        not_before: 0,
+        not_after: i64::MAX,
+    };
+    (Key::Certificate(ObjectName::new("shop", secret)), Arc::new(Value::Certificate(value)))
 }
 
 /// A host whose requests an access script answers; with the keys of all that it takes.

@@ -1,13 +1,13 @@
 //! The table on disk, for a start without a controller: `set` frames between a line that says of what they are and one
 //! that says that they are all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use routing::wire::{self, FRAME_MAX, Received, Set, ToPlane, decode_to_plane};
-use routing::{Key, Value};
+use routing::{Key, ObjectName, Value};
 use serde::{Deserialize, Serialize};
 
 use super::held::{Entry, Held};
@@ -31,6 +31,9 @@ struct Head {
 struct Foot {
     /// How many lines there are between.
     keys: u64,
+    /// Certificates that are not among them, since their keys would outlive the pod.
+    #[serde(default)]
+    left_out: BTreeSet<ObjectName>,
 }
 
 /// Why there is no table to start from.
@@ -104,14 +107,21 @@ fn write(mut out: impl Write, held: &Held, version: &str, with_secrets: bool) ->
     line(json_line(&head))?;
     let kept = held.kept.iter().map(|(hash, entry)| (Key::Script(*hash), entry));
     let all = held.table.iter().map(|(key, entry)| (key.clone(), entry)).chain(kept);
-    let mut keys = 0;
-    for (key, entry) in all.filter(|(_, entry)| with_secrets || !is_secret(&entry.value)) {
+    // A table that came from there lacks them still.
+    let (mut keys, mut left_out) = (0, held.left_out.clone());
+    for (key, entry) in all {
+        if !with_secrets && is_secret(&entry.value) {
+            if let Key::Certificate(name) = key {
+                left_out.insert(name);
+            }
+            continue;
+        }
         let Entry { hash, needs, stand_in, value } = entry.clone();
         let set = Set { key, hash, needs, stand_in, value };
         line(wire::encode(&ToPlane::Set(set)).map_err(io::Error::other))?;
         keys += 1;
     }
-    line(json_line(&Foot { keys }))?;
+    line(json_line(&Foot { keys, left_out }))?;
     out.flush()
 }
 
@@ -133,6 +143,7 @@ fn read(mut file: impl BufRead, version: &str) -> Result<Held, LoadError> {
     loop {
         let line = next_line(&mut file)?;
         if let Ok(foot) = serde_json::from_slice::<Foot>(&line) {
+            held.left_out = foot.left_out;
             return if foot.keys == keys { Ok(held) } else { Err(LoadError::Damaged("keys are missing".into())) };
         }
         keys += 1;

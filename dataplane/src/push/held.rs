@@ -6,7 +6,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use routing::key::PluginKey;
 use routing::wire::{CommitFrame, Set};
-use routing::{Change, Hash, Key, KeyProblem, Value};
+use routing::{Change, Hash, Key, KeyProblem, ObjectName, Value};
 
 mod plan;
 
@@ -61,6 +61,8 @@ pub(super) struct Held {
     pub(super) failed: BTreeSet<Key>,
     /// Scripts that are gone, and that a plugin whose newer version fails still has: they are needed after a restart.
     pub(super) kept: BTreeMap<Hash, Entry>,
+    /// Certificates that the last run had, and did not keep on disk; until a controller's first commit.
+    pub(super) left_out: BTreeSet<ObjectName>,
 }
 
 impl Batch {

@@ -133,8 +133,12 @@ impl Hub {
         let mut plan = batch.plan(&self.held, &commit);
         let changes = std::mem::take(&mut plan.changes);
         tracing::debug!(target: "push", term, counter, changes = changes.len(), "commit");
-        self.on_server(Commit { term, counter, changes }, true).await;
+        if self.on_server(Commit { term, counter, changes }, true).await.is_none() {
+            // Nothing of it counts as applied, so that it is sent again.
+            return self.command(id, Command::Close("its commit could not be applied"));
+        }
         self.held.apply(batch, plan, commit, &self.tables.problems());
+        self.held.left_out.clear();
         self.metrics.batches.inc();
         self.metrics.from_disk.set(0);
         self.tell_state();
@@ -144,13 +148,13 @@ impl Hub {
     }
 
     /// Compiling thousands of routes takes a while: streams are kept alive meanwhile.
-    async fn on_server(&self, commit: Commit, is_whole: bool) -> Vec<KeyProblem> {
+    ///
+    /// None: it was not applied, which is a bug.
+    async fn on_server(&self, commit: Commit, is_whole: bool) -> Option<Vec<KeyProblem>> {
         let tables = self.tables.clone();
         let work = move || if is_whole { tables.apply(&commit) } else { tables.prepare(&commit) };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
-            tracing::error!(target: "push", "applying a commit failed: {e}");
-            Vec::new()
-        })
+        let done = tokio::task::spawn_blocking(work).await;
+        done.inspect_err(|e| tracing::error!(target: "push", "applying a commit failed: {e}")).ok()
     }
 
     async fn load(&mut self) {
@@ -174,9 +178,13 @@ impl Hub {
         if !std::mem::take(&mut self.is_from_disk) {
             return;
         }
-        let failed = self.on_server(self.held.commit(), serve).await;
+        let Some(failed) = self.on_server(self.held.commit(), serve).await else {
+            self.held = Held::default();
+            return;
+        };
         self.held.drop_failed(&failed);
         if serve {
+            self.tables.lack(self.held.left_out.clone());
             self.metrics.from_disk.set(1);
             self.tell_state();
         }
