@@ -232,6 +232,68 @@ fn the_service_whose_address_is_published_can_be_read_wherever_it_is() {
     assert_eq!(own, ["Role moongate/moongate-controller: services outer: list watch"]);
 }
 
+/// The certificate for hosts without one is named by whoever installs, wherever it is.
+#[test]
+fn the_default_certificate_can_be_read_wherever_it_is() {
+    let with = |more: &[&str]| {
+        let scope = ["controller.scope.enabled=true", "controller.scope.namespaces={shop}"];
+        let set: Vec<&str> = scope.iter().chain(more).flat_map(|value| ["--set", *value]).collect();
+        let found = rights(&chart::render(&set).unwrap());
+        found.into_iter().filter(|right| right.contains("-certificate")).collect::<Vec<_>>()
+    };
+    let role = "Role edge/moongate-controller-certificate: secrets wildcard: get";
+    assert_eq!(with(&["controller.defaultSSLCertificate=edge/wildcard"]), [role]);
+    let config =
+        ["namespace=edge", "name=wildcard"].map(|set| format!("controller.config.tls.defaultCertificate.{set}"));
+    assert_eq!(with(&config.each_ref().map(String::as_str)), [role]);
+    assert_eq!(with(&["controller.defaultSSLCertificate=shop/wildcard"]), [""; 0], "it reads all of that namespace");
+}
+
+#[test]
+fn without_roles_there_are_none() {
+    for set in ["crds.upgrade.enabled=false", "crds.upgrade.enabled=false,controller.clearStatusOnExit=true"] {
+        let objects = chart::render(&["--is-upgrade", "--set", "rbac.create=false", "--set", set]).unwrap();
+        let roles: Vec<String> = objects.iter().map(chart::name).filter(|name| name.contains("Role")).collect();
+        assert_eq!(roles, [""; 0], "{set}");
+    }
+}
+
+/// Helm hands the condition of a dependency to the chart that depends on it.
+#[test]
+fn a_chart_of_charts_may_switch_it_off() {
+    assert!(chart::render(&["--set", "enabled=true", "--set", "global.x=1"]).is_ok());
+}
+
+#[test]
+fn a_daemon_set_has_a_budget_only_of_a_kind_that_works() {
+    let budgets = |more: &[&str]| {
+        let set: Vec<&str> = ["dataplane.kind=DaemonSet"].iter().chain(more).flat_map(|v| ["--set", *v]).collect();
+        let objects = chart::render(&set).unwrap();
+        objects.iter().map(chart::name).filter(|name| name.starts_with("PodDisruptionBudget ")).collect::<Vec<_>>()
+    };
+    let all = ["controller", "dataplane"].map(|of| format!("PodDisruptionBudget moongate/moongate-{of}"));
+    assert_eq!(budgets(&[]), all[..1]);
+    assert_eq!(budgets(&["dataplane.podDisruptionBudget.minAvailable=50%"]), all[..1]);
+    assert_eq!(budgets(&["dataplane.podDisruptionBudget.minAvailable=2"]), all);
+}
+
+#[test]
+fn the_test_of_a_release_asks_for_what_the_release_serves() {
+    let asked = |set: &str| {
+        let objects = chart::render(&["--set", set]).unwrap();
+        let ingress = objects.iter().find(|o| chart::name(o) == "Ingress moongate/moongate-test").cloned();
+        let pod = chart::find(&objects, "Pod moongate/moongate-test");
+        let status = chart::arguments(&pod["spec"]["containers"][0]).into_iter().find(|a| a.starts_with("--status="));
+        (ingress, status.unwrap().to_owned())
+    };
+    let (ingress, status) = asked("controller.config.http.forceSslRedirect=true");
+    let annotations = &ingress.unwrap()["metadata"]["annotations"];
+    assert_eq!(annotations["nginx.ingress.kubernetes.io/force-ssl-redirect"], "false");
+    assert_eq!(status, "--status=204");
+    let (ingress, status) = asked("controller.config.lua.namespaceSelector.matchLabels.lua=yes");
+    assert_eq!((ingress, status.as_str()), (None, "--status=404"));
+}
+
 #[test]
 fn the_webhook_is_bounded_and_its_trust_is_not_the_charts() {
     for file in chart::values_files() {
@@ -257,7 +319,7 @@ fn text(value: &Value) -> &str {
 }
 
 /// Values that are refused, and what Helm says.
-const REFUSED: [(&str, &[&str]); 17] = [
+const REFUSED: [(&str, &[&str]); 19] = [
     ("replicas=3", &["additional properties 'replicas' not allowed"]),
     ("dataplane.replicacount=3", &["'/dataplane'", "'replicacount' not allowed"]),
     ("controller.service.type=NodePort", &["'/controller'", "'service' not allowed"]),
@@ -275,6 +337,8 @@ const REFUSED: [(&str, &[&str]); 17] = [
     ("plugins.names={cors,nothing}", &["there is no plugin \"nothing\""]),
     ("dataplane.terminationGracePeriodSeconds=30", &["less than drain.delaySeconds and drain.graceSeconds"]),
     ("metrics.serviceMonitor.enabled=true", &["needs metrics.enabled"]),
+    ("metrics.prometheusRule.enabled=true", &["needs metrics.enabled"]),
+    ("rbac.create=false", &["set crds.upgrade.enabled=false"]),
 ];
 
 #[test]
@@ -323,7 +387,7 @@ fn the_schema_knows_nothing_that_values_have_not() {
         assert_eq!(at["additionalProperties"], false, "{path} takes unknown values");
         for (key, property) in properties {
             let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            if path == "global" || described.contains(&path) {
+            if ["enabled", "global"].contains(&path.as_str()) || described.contains(&path) {
                 continue;
             }
             assert!(generated::at(&values, &path).is_some(), "values.yaml has no {path}");

@@ -8,15 +8,19 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use e2e::Load;
-use e2e::cluster::balancer::{Balancer, Target};
+use e2e::cluster::balancer::{Balancer, Checks, Target};
 use e2e::cluster::bed::PATIENCE;
 use e2e::cluster::release::{RELEASE, upgrade};
 use e2e::cluster::site::{Site, ingress};
 use e2e::cluster::{Cluster, NODE_ADDRESS, Options, tools};
 use e2e::wait::until_slowly;
 use serde_json::{Value, json};
+
+/// A balancer needs up to eight seconds to notice, as those of clouds do: a data plane has to serve for as long.
+const CHECKS: Checks = Checks { every: Duration::from_secs(4), failures: 2 };
 
 const NODES: [&str; 2] = ["node1", "node2"];
 
@@ -83,7 +87,7 @@ fn a_node_is_drained_under_load() {
     let port = service["spec"]["ports"][0]["nodePort"].as_u64().unwrap();
     let health = service["spec"]["healthCheckNodePort"].as_u64().unwrap();
     let target = |node| Target { traffic: address(node, port), health: address(node, health), path: "/healthz" };
-    let balancer = Balancer::start(vec![target(0), target(1)]).unwrap();
+    let balancer = Balancer::start(vec![target(0), target(1)], CHECKS).unwrap();
     await_healthy(&balancer, &[0, 1]);
     site.await_everywhere("drained.test", "/", 200);
 
@@ -151,7 +155,7 @@ fn data_planes_on_the_nodes_ports_are_replaced_under_load() {
         i["status"]["loadBalancer"]["ingress"] == of_nodes
     });
     let target = |node| Target { traffic: address(node, 80), health: address(node, 9090), path: "/ready" };
-    let balancer = Balancer::start(vec![target(0), target(1)]).unwrap();
+    let balancer = Balancer::start(vec![target(0), target(1)], CHECKS).unwrap();
     await_healthy(&balancer, &[0, 1]);
     let load = Load::start(balancer.address, "ports.test", "/", 200);
     load.await_answers(100);

@@ -1,4 +1,4 @@
-//! What a load balancer does: new connections go to nodes whose health check passes, those that are there stay. While no
+//! What a load balancer does: new connections go to nodes whose health checks pass, those that are there stay. While no
 //! node passes, the last that did are used, as balancers of clouds do.
 
 use std::net::SocketAddr;
@@ -9,8 +9,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-/// Between two checks of a node. Real ones take seconds, and data planes of the tests drain for two.
-const CHECK_EVERY: Duration = Duration::from_millis(200);
 /// A node that does not answer a check, or a connection, in this time is not there.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 
@@ -25,7 +23,16 @@ pub struct Target {
     pub path: &'static str,
 }
 
-/// The nodes that passed their last check, by index.
+/// How it checks.
+#[derive(Clone, Copy)]
+pub struct Checks {
+    /// Between two checks of all nodes.
+    pub every: Duration,
+    /// So many checks of a node that has passed have to fail in a row; one that passes is enough.
+    pub failures: u32,
+}
+
+/// The nodes that pass, by index.
 type Healthy = Arc<Mutex<Vec<usize>>>;
 
 /// A balancer that runs until the process ends.
@@ -37,7 +44,7 @@ pub struct Balancer {
 
 impl Balancer {
     /// Starts one in the calling thread's network.
-    pub fn start(targets: Vec<Target>) -> anyhow::Result<Self> {
+    pub fn start(targets: Vec<Target>, checks: Checks) -> anyhow::Result<Self> {
         let bound = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         bound.set_nonblocking(true)?;
         let address = bound.local_addr()?;
@@ -46,14 +53,14 @@ impl Balancer {
         std::thread::spawn(move || -> anyhow::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                tokio::spawn(check(targets.clone(), seen.clone()));
+                tokio::spawn(check(targets.clone(), checks, seen.clone()));
                 serve(TcpListener::from_std(bound)?, &targets, &seen).await
             })
         });
         Ok(Self { address, healthy })
     }
 
-    /// The nodes that passed their last check, by index.
+    /// The nodes that pass, by index.
     pub fn healthy(&self) -> Vec<usize> {
         lock(&self.healthy)
     }
@@ -63,16 +70,17 @@ fn lock(healthy: &Healthy) -> Vec<usize> {
     healthy.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-async fn check(targets: Vec<Target>, healthy: Healthy) {
+async fn check(targets: Vec<Target>, checks: Checks, healthy: Healthy) {
+    // A node that was never seen to pass does not.
+    let mut failed = vec![checks.failures; targets.len()];
     loop {
-        let mut found = Vec::new();
-        for (index, target) in targets.iter().enumerate() {
-            if matches!(timeout(ANSWER_MAX, passes(target)).await, Ok(Ok(true))) {
-                found.push(index);
-            }
+        for (failed, target) in failed.iter_mut().zip(&targets) {
+            let has_passed = matches!(timeout(ANSWER_MAX, passes(target)).await, Ok(Ok(true)));
+            *failed = if has_passed { 0 } else { failed.saturating_add(1) };
         }
-        *healthy.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        sleep(CHECK_EVERY).await;
+        let found = failed.iter().enumerate().filter(|(_, failed)| **failed < checks.failures).map(|(index, _)| index);
+        *healthy.lock().unwrap_or_else(PoisonError::into_inner) = found.collect();
+        sleep(checks.every).await;
     }
 }
 

@@ -54,6 +54,7 @@ pub fn connect(client: &Holder, node: &Holder, index: usize) -> anyhow::Result<(
     // All of the tests' clients have one address, whose ports come round in about a minute, when their sockets have left
     // TIME_WAIT: a connection that the node still remembered then, as it does for two minutes, would be sent to the pod that
     // the earlier one went to, which may be gone.
+    script.push_str("[ -e /proc/sys/net/netfilter ] || modprobe nf_conntrack\n");
     for state in ["time_wait", "fin_wait"] {
         writeln!(script, "echo 30 >/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_{state}")?;
     }

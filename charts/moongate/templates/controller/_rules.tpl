@@ -123,6 +123,15 @@
   verbs: [list, watch]
 {{- end -}}
 
+{{/* A Secret of a namespace that is not watched. Takes NAMESPACE/NAME. */}}
+{{- define "moongate.rules.certificate" -}}
+# The certificate for hosts without one.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [{{ splitList "/" . | last }}]
+  verbs: [get]
+{{- end -}}
+
 {{- define "moongate.subject" -}}
 - kind: ServiceAccount
   name: {{ include "moongate.account" (dict "root" . "component" "controller") }}
