@@ -110,6 +110,26 @@ fn a_node_is_drained_under_load() {
     site.assert_none_failed(load);
 }
 
+/// It serves for a while after it was told to end: what changes then counts for it, too.
+#[test]
+fn a_data_plane_that_ends_follows_what_changes() {
+    let Some(site) = site("following") else { return };
+    site.backend("web", 1);
+    site.apply(&ingress("web", "following.test", "web", ""));
+    site.await_everywhere("following.test", "/", 200);
+    let pods = site.list(RELEASE, "Pod", "app.kubernetes.io/component=dataplane");
+    let (name, ip) = (pods[0]["metadata"]["name"].as_str().unwrap(), pods[0]["status"]["podIP"].as_str().unwrap());
+    let port = |port: u16| SocketAddr::new(ip.parse().unwrap(), port);
+    let delete = ["-n", RELEASE, "delete", "pod", name, "--wait=false"];
+    site.cluster.kubectl(&delete).unwrap_or_else(|e| panic!("{e}"));
+    site.await_status_at(port(9090), "pod", "/ready", 503);
+    site.await_status_at(port(9090), "pod", "/serving", 200);
+    site.apply(&ingress("late", "late.following.test", "web", ""));
+    // After its 15 seconds it accepts nothing.
+    site.await_status_at(port(8080), "late.following.test", "/", 200);
+    site.await_release();
+}
+
 /// A release with a data plane on each node, on the node's ports; it is as it was when this is dropped.
 struct OnNodes<'a>(&'a Site);
 

@@ -16,7 +16,7 @@ use crate::wait::until_slowly;
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Kinds that tests use: kind, group, version, plural, whether objects are in a namespace.
-const KINDS: [(&str, &str, &str, &str, bool); 29] = [
+const KINDS: [(&str, &str, &str, &str, bool); 30] = [
     ("Namespace", "", "v1", "namespaces", false),
     ("Node", "", "v1", "nodes", false),
     ("Pod", "", "v1", "pods", true),
@@ -40,6 +40,7 @@ const KINDS: [(&str, &str, &str, &str, bool); 29] = [
     ("ValidatingWebhookConfiguration", "admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", false),
     ("CustomResourceDefinition", "apiextensions.k8s.io", "v1", "customresourcedefinitions", false),
     ("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", true),
+    ("HorizontalPodAutoscaler", "autoscaling", "v2", "horizontalpodautoscalers", true),
     ("Certificate", "cert-manager.io", "v1", "certificates", true),
     ("LuaPlugin", "moongate.dev", "v1alpha1", "luaplugins", true),
     ("LuaPluginBinding", "moongate.dev", "v1alpha1", "luapluginbindings", true),

@@ -1,6 +1,7 @@
 //! `moongate controller` as a process beside the cluster: what it reads, who leads, what it keeps, and with which rights.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -276,6 +277,13 @@ fn the_ca_of_the_push_is_kept_and_trusted() {
     let second = Controller::start(&bed, "two", &[]);
     second.await_ready();
     assert_eq!(bundle(&bed.get("ConfigMap", "moongate-push-ca").unwrap()), bundle(&map));
+    // Emptied by somebody, it becomes what it was: nobody trusts another one.
+    let secret = bed.get("Secret", "moongate-push-tls").unwrap();
+    let nothing: serde_json::Map<String, Value> =
+        secret["data"].as_object().unwrap().keys().map(|key| (key.clone(), json!("bm9uZQ=="))).collect();
+    bed.patch("Secret", "moongate-push-tls", &json!({"data": nothing}));
+    bed.await_object("Secret", "moongate-push-tls", "as it was", |found| found["data"] == secret["data"]);
+    assert_eq!(bundle(&bed.get("ConfigMap", "moongate-push-ca").unwrap()), bundle(&map));
     bed.delete("ValidatingWebhookConfiguration", &bed.namespace);
 }
 
@@ -283,15 +291,8 @@ fn the_ca_of_the_push_is_kept_and_trusted() {
 fn roles_of_a_namespace_suffice() {
     let Some(bed) = Bed::new("controller-roles") else { return };
     install_definitions(&bed);
-    bed.apply(ROLE);
-    let token = bed.kubectl(&["create", "token", "controller", "-n", &bed.namespace]);
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("kubeconfig");
-    let admin = std::fs::read_to_string(bed.cluster.kubeconfig()).unwrap();
-    let users = admin.find("users:").unwrap();
-    let contexts = admin.find("contexts:").unwrap();
-    let user = format!("users:\n- name: moongate\n  user: {{token: {:?}}}\n", token.trim());
-    std::fs::write(&file, format!("{}{user}{}", &admin[..users], &admin[contexts..])).unwrap();
+    let file = with_role(&bed, &directory, ROLE);
     let controller = Controller::start_as(&bed, "one", &file, &[]);
     controller.await_ready();
     // No IngressClass can be read: the class counts by its name.
@@ -299,6 +300,41 @@ fn roles_of_a_namespace_suffice() {
     controller.await_table(&["route shop.example.com/"]);
     let log = controller.process.log();
     assert!(log.contains("going on without") && !log.contains("ERROR\",\"message\":\"it may not be read"), "{log}");
+}
+
+/// A kubeconfig of an account that has these rights.
+fn with_role(bed: &Bed, directory: &TempDir, role: &str) -> PathBuf {
+    bed.apply(role);
+    let token = bed.kubectl(&["create", "token", "controller", "-n", &bed.namespace]);
+    let file = directory.path().join("kubeconfig");
+    let admin = std::fs::read_to_string(bed.cluster.kubeconfig()).unwrap();
+    let users = admin.find("users:").unwrap();
+    let contexts = admin.find("contexts:").unwrap();
+    let user = format!("users:\n- name: moongate\n  user: {{token: {:?}}}\n", token.trim());
+    std::fs::write(&file, format!("{}{user}{}", &admin[..users], &admin[contexts..])).unwrap();
+    file
+}
+
+#[test]
+fn whoever_cannot_serve_does_not_lead() {
+    let Some(bed) = Bed::new("controller-unready") else { return };
+    install_definitions(&bed);
+    let directory = tempfile::tempdir().unwrap();
+    // As after an upgrade without its rights.
+    let blind = ROLE.replace("resources: [endpointslices]", "resources: [nothing]");
+    assert_ne!(blind, ROLE);
+    let file = with_role(&bed, &directory, &blind);
+    let first = Controller::start_as(&bed, "blind", &file, &[]);
+    first.until("that it waits", |this| this.get("/ready").contains("not everything is listed"));
+    let second = Controller::start(&bed, "whole", &[]);
+    let leads = |lease: &Value| lease["spec"]["holderIdentity"].as_str().is_some_and(|h| h.starts_with("whole_"));
+    bed.await_object("Lease", "moongate-controller", "of the one that can serve", leads);
+    assert!(!first.process.log().contains("leading"), "{}", first.process.log());
+    drop(second);
+    // With its rights it is one like the others.
+    bed.apply(ROLE);
+    first.await_ready();
+    first.until("that it leads", |this| this.process.log().contains("leading"));
 }
 
 /// What the chart gives a controller for single namespaces, without its small ClusterRole.

@@ -65,8 +65,10 @@ fn ingresses_of_nginx_move_one_by_one_under_load() {
     site.patch("Ingress", "moved", &json!({"spec": {"ingressClassName": "moongate"}}));
     site.await_object("Ingress", "moved", "with our address", ours);
     assert_untouched(&site, "kept");
-    // Or all that are left: the class becomes ours.
+    // Or all that are left: their class goes with ingress-nginx, and then there is one of ours.
     site.delete("IngressClass", "nginx");
+    await_written(&site, "without-a-class");
+    site.await_everywhere("kept.test", "/", 200);
     site.apply(&class("moongate.dev/ingress-controller"));
     site.await_object("Ingress", "kept", "with our address", ours);
     drop(migration);

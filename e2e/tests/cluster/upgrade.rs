@@ -40,6 +40,30 @@ fn an_upgrade_and_its_rollback_under_load() {
     site.await_status("after.upgrade.test", "/", 200);
 }
 
+/// The release as it is by default, when this is dropped.
+struct Autoscaled<'a>(&'a Site);
+
+impl Drop for Autoscaled<'_> {
+    fn drop(&mut self) {
+        let _ = upgrade(self.0.cluster, RELEASE, &[]);
+    }
+}
+
+#[test]
+fn switching_autoscaling_on_ends_no_data_plane() {
+    let Some(site) = Site::alone("autoscaled") else { return };
+    let before = site.pods("dataplane");
+    let _autoscaled = Autoscaled(&site);
+    // One would be enough for it, and it knows no load here: it is not what keeps the number.
+    let values = ["dataplane.autoscaling.enabled=true", "dataplane.autoscaling.minReplicas=1"];
+    upgrade(site.cluster, RELEASE, &values).unwrap_or_else(|e| panic!("{e}"));
+    let scaler = site.look(RELEASE, "HorizontalPodAutoscaler", "moongate-dataplane").unwrap().unwrap();
+    assert_eq!(scaler["spec"]["scaleTargetRef"]["name"], "moongate-dataplane");
+    let deployment = site.look(RELEASE, "Deployment", "moongate-dataplane").unwrap().unwrap();
+    assert_eq!(deployment["spec"]["replicas"], 2);
+    assert_eq!(site.pods("dataplane"), before);
+}
+
 /// What an earlier version did not have: a field of a LuaPlugin.
 const LATER: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/variables";
 const OLDER: &str = "moongate.test/moongate:0";
