@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use controller::publish::Planes;
+use controller::publish::{Peer, Plane, Planes};
 use controller::status::{Facts, Meta, Metrics, Options, Publish, Status, StatusWriter, Subject, View};
 use controller::store::{Kind, ObjectId};
 use controller::{ObjectRef, Problem};
@@ -68,6 +68,14 @@ impl Api {
         let body = match code {
             200 if path.contains("/events") => {
                 json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": name}, "eventTime": null})
+            }
+            200 if path == "/api/v1/nodes" => {
+                let nodes: Vec<Value> = ["node-a", "node-b", "node-c"].iter().map(|name| node(name)).collect();
+                json!({"apiVersion": "v1", "kind": "NodeList", "metadata": {}, "items": nodes})
+            }
+            200 if path.contains("/pods/on-") => {
+                let node = name.trim_start_matches("on-");
+                json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"nodeName": node, "containers": []}})
             }
             200 if path.ends_with("/pods/controller-0") => pods[0].clone(),
             200 if path.ends_with("/pods") => {
@@ -128,6 +136,71 @@ fn ingresses(count: usize) -> View {
         metas: (0..count).map(|n| (id(n), Some(meta(n)))).collect(),
         malformed: Vec::new(),
     }
+}
+
+/// A node whose address is its name.
+fn node(name: &str) -> Value {
+    let addresses = json!([{"type": "InternalIP", "address": name}]);
+    json!({"metadata": {"name": name}, "status": {"addresses": addresses}})
+}
+
+/// Data planes, one on each of these nodes.
+fn planes_on(nodes: &[&str]) -> Arc<Planes> {
+    let plane = |node: &&str| {
+        let plane = Plane {
+            peer: Peer {
+                namespace: "gate".into(),
+                pod: format!("on-{node}"),
+                uid: format!("uid-{node}"),
+                service_account: "dataplane".into(),
+            },
+            version: "1".into(),
+            protocol: 1,
+            applied: None,
+            is_complete: true,
+            behind: Default::default(),
+            failed: Default::default(),
+            failed_total: 0,
+            lua: Default::default(),
+            connected: std::time::SystemTime::UNIX_EPOCH,
+        };
+        (plane.peer.uid.clone(), Arc::new(plane))
+    };
+    Arc::new(Planes { term: Some(1), planes: nodes.iter().map(plane).collect() })
+}
+
+#[tokio::test]
+async fn nodes_are_published_once_data_planes_are_known_and_stay_when_none_is() {
+    let (api, client) = Api::start().await;
+    let (planes, seen) = watch::channel(planes_on(&[]));
+    let options = Options {
+        publish: Publish::Nodes,
+        clear_on_exit: false,
+        controller: "moongate.dev/ingress-controller".into(),
+        instance: "controller-0".into(),
+        namespace: "gate".into(),
+    };
+    let writer = StatusWriter::spawn(client, options, seen, Metrics::default());
+    writer.observe(ingresses(1));
+    writer.lead(true);
+    // Whatever would be done without them is done.
+    tokio::task::yield_now().await;
+    planes.send_replace(planes_on(&["node-a"]));
+    tokio::task::yield_now().await;
+    planes.send_replace(planes_on(&["node-a", "node-b"]));
+    // The list of nodes, the pod of each, and the write.
+    let made = api.wait(4).await;
+    planes.send_replace(planes_on(&[]));
+    tokio::task::yield_now().await;
+    let mut one_more = ingresses(2);
+    one_more.objects.remove(0);
+    one_more.metas.remove(0);
+    writer.observe(one_more);
+    let made = [made, api.wait(5).await.split_off(4)].concat();
+    let written: Vec<_> = made.iter().filter(|(method, ..)| method == Method::PATCH).collect();
+    let addresses = json!([{"hostname": "node-a"}, {"hostname": "node-b"}]);
+    assert!(written.iter().all(|(.., body)| body["status"]["loadBalancer"]["ingress"] == addresses), "{written:?}");
+    assert!(written[0].1.contains("web-0/") && written[1].1.contains("web-1/"), "{written:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
@@ -17,6 +17,11 @@ use crate::publish::Planes;
 
 /// Nodes come and go rarely, and a node's address that is a minute old is no worse than the node's own news.
 const NODES_EVERY: Duration = Duration::from_secs(30);
+/// Every Ingress is written when the data planes are others, and at a start or a takeover they come one by one. One that
+/// has lost its controller tries again at least every 10 s: once none has come or gone for so long, all are there.
+const SETTLE: Duration = Duration::from_secs(10);
+/// Data planes that come and go all the time are taken as they are after so long.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
 /// Pods that are asked for their node at once.
 const PODS_AT_ONCE: usize = 8;
 /// The longest status: clients use the first entries.
@@ -31,7 +36,8 @@ pub enum Publish {
     Service(ObjectName),
     /// Given ones, `--publish-address`: IP addresses or host names.
     Addresses(Vec<String>),
-    /// Those of the nodes that data planes run on, or of all nodes where that cannot be told.
+    /// Those of the nodes that data planes run on, or of all nodes where that cannot be told. While no data plane is
+    /// connected, nobody knows better than what is published already, so that stays.
     Nodes,
 }
 
@@ -141,41 +147,85 @@ async fn follow_service(client: Client, name: ObjectName, out: watch::Sender<Fou
 }
 
 async fn follow_nodes(client: Client, mut planes: watch::Receiver<std::sync::Arc<Planes>>, out: watch::Sender<Found>) {
-    let mut pods = BTreeSet::new();
-    let mut tick = tokio::time::interval(NODES_EVERY);
+    let mut looks = Looks::default();
     loop {
+        let pods = planes.borrow_and_update().planes.values().map(|p| p.peer.to_string()).collect();
+        looks.see(pods, Instant::now());
+        let due = looks.due();
         tokio::select! {
-            _ = tick.tick() => {}
-            changed = planes.changed() => {
-                let now: BTreeSet<String> = planes.borrow_and_update().planes.values().map(|p| p.peer.to_string()).collect();
-                if changed.is_ok() && now == pods {
-                    continue;
-                }
-                pods = now;
-                if changed.is_err() {
-                    return;
-                }
-            }
+            changed = planes.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
             () = out.closed() => return,
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {}
         }
-        match nodes(&client, &pods).await {
+        match nodes(&client, looks.look(Instant::now())).await {
             // Without a node there is no cluster: that is no answer.
             Ok(found) if found.is_empty() => {}
             Ok(found) => _ = out.send_replace(Some(found)),
-            Err(e) => tracing::warn!(error = %e, "nodes cannot be listed, so Ingress statuses stay as they are"),
+            Err(e) => {
+                tracing::warn!(error = %e, "data planes' nodes cannot be told, so Ingress statuses stay as they are")
+            }
         }
     }
 }
 
+/// Which data planes there are, and when their nodes are to be looked at.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    pods: BTreeSet<String>,
+    due: Option<Instant>,
+    /// Since when they are others than at the last look.
+    changing: Option<Instant>,
+}
+
+impl Looks {
+    /// Takes over which pods are connected.
+    pub(super) fn see(&mut self, pods: BTreeSet<String>, now: Instant) {
+        if pods == self.pods {
+            return;
+        }
+        self.pods = pods;
+        if self.pods.is_empty() {
+            // Cut off from them, most likely, while requests go on; or there are none to send clients to.
+            (self.due, self.changing) = (None, None);
+            return;
+        }
+        let since = *self.changing.get_or_insert(now);
+        self.due = Some((now + SETTLE).min(since + SETTLE_MAX));
+    }
+
+    /// When there is something to look at; never while no data plane is connected.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The pods to look at, now that it is time.
+    pub(super) fn look(&mut self, now: Instant) -> &BTreeSet<String> {
+        (self.due, self.changing) = (Some(now + NODES_EVERY), None);
+        &self.pods
+    }
+}
+
+/// The addresses of the nodes of these pods; none if all of the pods are gone.
 async fn nodes(client: &Client, pods: &BTreeSet<String>) -> Result<Vec<IngressLoadBalancerIngress>, kube::Error> {
     let nodes: Api<Node> = Api::all(client.clone());
     let nodes = nodes.list(&ListParams::default()).await?.items;
-    let of_pod = |pod: String| async move {
-        let (namespace, name) = pod.split_once('/')?;
-        let pod = Api::<Pod>::namespaced(client.clone(), namespace).get_opt(name).await.ok()??;
-        pod.spec?.node_name
+    let node_of = |pod: String| async move {
+        let (namespace, name) = pod.split_once('/').unwrap_or_default();
+        match Api::<Pod>::namespaced(client.clone(), namespace).get_opt(name).await {
+            Ok(found) => Ok(found.map(|pod| pod.spec.and_then(|spec| spec.node_name))),
+            // In a namespace that the release gives no right to look into.
+            Err(kube::Error::Api(status)) if status.code == 403 => Ok(Some(None)),
+            Err(e) => Err(e),
+        }
     };
-    let names = stream::iter(pods.clone()).map(of_pod).buffer_unordered(PODS_AT_ONCE);
-    let names: Vec<Option<String>> = names.map(Ok::<_, kube::Error>).try_collect().await?;
-    Ok(of_nodes(&nodes, &names.into_iter().flatten().collect()))
+    let found = stream::iter(pods.clone()).map(node_of).buffer_unordered(PODS_AT_ONCE);
+    let found: Vec<Option<Option<String>>> = found.try_collect().await?;
+    let there: Vec<Option<String>> = found.into_iter().flatten().collect();
+    if there.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(of_nodes(&nodes, &there.into_iter().flatten().collect()))
 }

@@ -1,10 +1,12 @@
 //! What is published as the address.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Node, Service};
 use serde_json::{Value, json};
 
+use crate::status::address::Looks;
 use crate::status::{of_nodes, of_service};
 
 /// Addresses as a status writes them.
@@ -53,4 +55,32 @@ fn nodes_publish_their_external_addresses_or_else_the_internal_ones() {
     check(&["a", "b"], json!([{"ip": "192.0.2.1"}, {"ip": "10.0.0.2"}]));
     check(&[], json!([{"ip": "192.0.2.1"}, {"ip": "10.0.0.2"}]));
     check(&["gone"], json!([{"ip": "192.0.2.1"}, {"ip": "10.0.0.2"}]));
+}
+
+#[test]
+fn nodes_are_looked_at_once_the_data_planes_have_settled() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let pods = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<BTreeSet<String>>();
+    let mut looks = Looks::default();
+    looks.see(pods(&[]), at(0));
+    assert_eq!(looks.due(), None, "no data plane is known yet");
+    // They come one by one.
+    looks.see(pods(&["a"]), at(100));
+    looks.see(pods(&["a", "b"]), at(104));
+    looks.see(pods(&["a", "b"]), at(107));
+    assert_eq!(looks.due(), Some(at(114)));
+    assert_eq!(*looks.look(at(114)), pods(&["a", "b"]));
+    assert_eq!(looks.due(), Some(at(144)), "nodes come and go as well");
+    // Cut off from one after the other: what the last look found stays.
+    looks.see(pods(&["b"]), at(120));
+    looks.see(pods(&[]), at(121));
+    assert_eq!(looks.due(), None);
+    looks.see(pods(&["b"]), at(500));
+    assert_eq!(looks.due(), Some(at(510)));
+    // What changes all the time is not put off for ever.
+    for second in 501..560 {
+        looks.see(pods(&[if second % 2 == 0 { "b" } else { "c" }]), at(second));
+    }
+    assert_eq!(looks.due(), Some(at(560)));
 }
