@@ -309,27 +309,57 @@ async fn on_the_way_out_addresses_are_cleared_if_they_should_be() {
     }
 }
 
-#[tokio::test]
-async fn an_event_that_is_there_already_is_counted_once_more() {
-    let (api, client) = Api::start().await;
-    let events = "/apis/events.k8s.io/v1/namespaces/shop/events".to_owned();
-    api.answers.lock().unwrap().insert(events.clone(), vec![409]);
-    let writer = StatusWriter::spawn(
-        client,
-        Options {
-            publish: Publish::Nothing,
-            clear_on_exit: false,
-            controller: "moongate.dev/ingress-controller".into(),
-            instance: "controller-0".into(),
-            namespace: "gate".into(),
-        },
-        watch::channel(Arc::new(Planes::default())).1,
-        Metrics::default(),
-    );
+/// A writer of Events alone, and an Ingress that there is one about.
+fn teller(client: kube::Client) -> StatusWriter {
+    let options = Options {
+        publish: Publish::Nothing,
+        clear_on_exit: false,
+        controller: "moongate.dev/ingress-controller".into(),
+        instance: "controller-0".into(),
+        namespace: "gate".into(),
+    };
+    let planes = watch::channel(Arc::new(Planes::default())).1;
+    let writer = StatusWriter::spawn(client, options, planes, Metrics::default());
     let mut view = ingresses(1);
     let object = ObjectRef::new("Ingress", &ObjectName::new("shop", "web-0"));
     view.objects[0].1.problems = vec![Problem::error(object, "spec.rules[0]", "PathConflict", "another has it")];
     writer.observe(view);
+    writer
+}
+
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/shop/events";
+
+#[tokio::test]
+async fn an_event_that_could_not_be_written_comes_later() {
+    let (api, client) = Api::start().await;
+    api.answers.lock().unwrap().insert(EVENTS.into(), vec![500]);
+    let writer = teller(client);
+    writer.lead(true);
+    let made = api.wait(2).await;
+    assert_eq!((&made[0].0, made[0].1.as_str(), &made[0].2["note"]), (&Method::POST, EVENTS, &made[1].2["note"]));
+    assert_eq!((&made[1].0, &made[1].2["metadata"]), (&Method::POST, &made[0].2["metadata"]));
+}
+
+#[tokio::test]
+async fn an_event_that_a_lost_lead_cut_off_comes_with_the_next() {
+    let (api, client) = Api::start().await;
+    api.open.send_replace(false);
+    let writer = teller(client);
+    writer.lead(true);
+    api.wait(1).await;
+    writer.lead(false);
+    tokio::task::yield_now().await;
+    api.open.send_replace(true);
+    writer.lead(true);
+    let made = api.wait(2).await;
+    assert!(made.iter().all(|(method, path, _)| method == Method::POST && path == EVENTS), "{made:?}");
+}
+
+#[tokio::test]
+async fn an_event_that_is_there_already_is_counted_once_more() {
+    let (api, client) = Api::start().await;
+    api.answers.lock().unwrap().insert(EVENTS.into(), vec![409]);
+    let writer = teller(client);
     writer.lead(true);
     let made = api.wait(3).await;
     let steps: Vec<&Method> = made.iter().map(|(method, ..)| method).collect();
@@ -338,5 +368,5 @@ async fn an_event_that_is_there_already_is_counted_once_more() {
     assert_eq!((&told["note"], &told["type"]), (&json!("spec.rules[0]: another has it"), &json!("Warning")));
     assert_eq!((&told["regarding"]["uid"], &told["regarding"]["kind"]), (&json!("uid-0"), &json!("Ingress")));
     assert_eq!(made[2].2["series"]["count"], json!(2));
-    assert_eq!(made[2].1, format!("{events}/{}", told["metadata"]["name"].as_str().unwrap()));
+    assert_eq!(made[2].1, format!("{EVENTS}/{}", told["metadata"]["name"].as_str().unwrap()));
 }

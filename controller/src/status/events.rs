@@ -9,13 +9,14 @@ use k8s_openapi::api::events::v1::{Event, EventSeries};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use routing::Hash;
 
+use super::queue::backoff;
 use crate::problem::{Problem, shorten};
 use crate::store::{Kind, ObjectId};
 
 /// The same is told of an object once in this time.
 const TOLD_FOR: Duration = Duration::from_secs(600);
 /// Events live for an hour by default (kube-apiserver's `--event-ttl`): what still holds is told again before that.
-pub(super) const AGAIN: Duration = Duration::from_secs(45 * 60);
+const AGAIN: Duration = Duration::from_secs(45 * 60);
 /// What was told is remembered for this many events; about 3 MB.
 const REMEMBERED_MAX: usize = 20_000;
 /// Of one object at one time: an Ingress with a thousand broken paths must not bury the others.
@@ -28,8 +29,25 @@ const NAME_BYTES_MAX: usize = 200;
 /// What was told already.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    at: HashMap<Hash, Instant>,
+    last: HashMap<Hash, Last>,
     order: BTreeSet<(Instant, Hash)>,
+}
+
+/// The last time that something was told.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    at: Instant,
+    /// How often in a row it could not be sent; without what is under way.
+    failures: u32,
+    stage: Stage,
+}
+
+/// How far its sending has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    UnderWay,
+    Told,
+    Failed,
 }
 
 /// Something to tell.
@@ -45,27 +63,34 @@ pub struct Telling {
     pub reason: &'static str,
     /// For people.
     pub note: String,
+    /// Of what makes it the same thing.
+    pub(super) hash: Hash,
 }
 
 impl Told {
-    /// What there is to tell about a problem; if it was told a moment ago, when that was.
+    /// What there is to tell about a problem, unless it was told a moment ago, and when to look at it again. It counts as
+    /// told at once, so that it is not sent twice, until it is [done](Self::done) otherwise.
     pub(super) fn tell(
         &mut self,
         id: &ObjectId,
         uid: &str,
         problem: &Problem,
         now: Instant,
-    ) -> Result<Telling, Instant> {
+    ) -> (Option<Telling>, Instant) {
         let hash = Hash::of(&(uid, problem.reason, &problem.field, &problem.message));
-        if let Some(at) = self.at.get(&hash).filter(|at| now.saturating_duration_since(**at) < TOLD_FOR) {
-            return Err(*at);
+        let last = self.last.get(&hash);
+        if let Some(last) = last
+            && last.again() > now
+        {
+            return (None, last.next());
         }
-        self.remember(hash, now);
+        let failures = last.map_or(0, |last| last.failures);
+        self.remember(hash, Last { at: now, failures, stage: Stage::UnderWay });
         let note = match problem.field.as_str() {
             "" => problem.message.clone(),
             field => format!("{field}: {}", problem.message),
         };
-        Ok(Telling {
+        let telling = Telling {
             id: id.clone(),
             uid: uid.into(),
             name: format!(
@@ -74,20 +99,59 @@ impl Told {
             ),
             reason: problem.reason,
             note: shorten(note, NOTE_BYTES_MAX),
-        })
+            hash,
+        };
+        (Some(telling), now + AGAIN)
     }
 
-    fn remember(&mut self, hash: Hash, now: Instant) {
-        if let Some(before) = self.at.insert(hash, now) {
-            self.order.remove(&(before, hash));
+    /// Hears how it ended; when it failed, the time to try again.
+    pub(super) fn done(&mut self, telling: &Telling, is_failed: bool, now: Instant) -> Option<Instant> {
+        if !is_failed {
+            // Also if it had been given up: it is there.
+            self.remember(telling.hash, Last { at: now, failures: 0, stage: Stage::Told });
+            return None;
         }
-        self.order.insert((now, hash));
+        let last = self.last.get(&telling.hash).filter(|last| last.stage == Stage::UnderWay)?;
+        let last = Last { at: now, failures: last.failures.saturating_add(1), stage: Stage::Failed };
+        self.remember(telling.hash, last);
+        Some(last.again())
+    }
+
+    /// Forgets what is under way: nobody will hear how it ends.
+    pub(super) fn give_up(&mut self) {
+        let order = &mut self.order;
+        self.last.retain(|hash, last| {
+            let stays = last.stage != Stage::UnderWay;
+            if !stays {
+                order.remove(&(last.at, *hash));
+            }
+            stays
+        });
+    }
+
+    fn remember(&mut self, hash: Hash, last: Last) {
+        if let Some(before) = self.last.insert(hash, last) {
+            self.order.remove(&(before.at, hash));
+        }
+        self.order.insert((last.at, hash));
         while self.order.len() > REMEMBERED_MAX {
             // What is forgotten may be told again too early, no more.
             if let Some((_, oldest)) = self.order.pop_first() {
-                self.at.remove(&oldest);
+                self.last.remove(&oldest);
             }
         }
+    }
+}
+
+impl Last {
+    /// When it may be sent again.
+    fn again(&self) -> Instant {
+        self.at + if self.stage == Stage::Failed { backoff(self.failures) } else { TOLD_FOR }
+    }
+
+    /// When it is to be looked at again.
+    fn next(&self) -> Instant {
+        if self.stage == Stage::Failed { self.again() } else { self.at + AGAIN }
     }
 }
 

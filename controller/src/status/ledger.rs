@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::IngressLoadBalancerIngress;
 
-use super::events::{AGAIN, OF_OBJECT_MAX, Telling, Told};
+use super::events::{OF_OBJECT_MAX, Telling, Told};
 use super::judge::{Case, World, is_same, is_same_but_error, judge, load_failure};
 use super::meta::{Meta, Status};
 use super::planes::Summary;
-use super::queue::Queue;
+use super::queue::{Queue, backoff};
 use super::view::{Facts, Subject, View, key_of};
 use crate::problem::Problem;
 use crate::publish::Planes;
@@ -24,8 +24,6 @@ const SETTLE: Duration = Duration::from_secs(1);
 const CONFIRM: Duration = Duration::from_secs(10);
 /// The last error may be another at each request; it is written this often.
 const ERROR_EVERY: Duration = Duration::from_secs(60);
-/// The first and the longest wait after a write that failed, or that someone else undid.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
 /// A moment, for waiting and for writing down.
 #[derive(Clone, Copy, Debug)]
@@ -52,10 +50,10 @@ pub enum Write {
     Event(Telling),
 }
 
-/// How a write of a status ended.
+/// How a write ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The status is as it should be; the object's resourceVersion now.
+    /// The status is as it should be; the object's resourceVersion now. Of an Event: it is told.
     Written(String),
     /// The object is gone, or is another one: there is nothing to do until it is seen again.
     Gone,
@@ -176,6 +174,7 @@ impl Ledger {
             entry.written = None;
             entry.is_in_flight = false;
         }
+        self.told.give_up();
         let all: Vec<ObjectId> = self.entries.keys().cloned().collect();
         all.iter().for_each(|id| self.look(id, now, true));
     }
@@ -205,8 +204,21 @@ impl Ledger {
         next.into_iter().flatten().min().filter(|_| self.is_leading)
     }
 
-    /// Hears how the write of a status ended.
-    pub fn done(&mut self, id: &ObjectId, status: Status, outcome: Outcome, now: Now) {
+    /// Hears how a write ended.
+    pub fn done(&mut self, write: Write, outcome: Outcome, now: Now) {
+        match write {
+            Write::Status { id, status, .. } => self.status_done(&id, status, outcome, now),
+            Write::Event(telling) => {
+                // One whose object is gone, or whose Event went meanwhile, is not tried again.
+                let is_failed = outcome == Outcome::Failed;
+                if let Some(again) = self.told.done(&telling, is_failed, now.at) {
+                    self.events.by(telling.id, again);
+                }
+            }
+        }
+    }
+
+    fn status_done(&mut self, id: &ObjectId, status: Status, outcome: Outcome, now: Now) {
         let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.is_in_flight) else { return };
         entry.is_in_flight = false;
         match outcome {
@@ -296,19 +308,14 @@ impl Ledger {
         let (Some(meta), Some(facts)) = (&entry.meta, &entry.facts) else { return };
         let failure = load_failure(&id, &self.world);
         let problems = facts.problems.iter().chain(&entry.malformed).chain(failure.as_ref());
-        let mut first: Option<Instant> = None;
+        let mut next: Option<Instant> = None;
         for problem in problems.take(OF_OBJECT_MAX) {
-            let told = match self.told.tell(&id, &meta.uid, problem, now.at) {
-                Ok(telling) => {
-                    writes.push(Write::Event(telling));
-                    now.at
-                }
-                Err(told) => told,
-            };
-            first = Some(first.map_or(told, |first| first.min(told)));
+            let (telling, again) = self.told.tell(&id, &meta.uid, problem, now.at);
+            writes.extend(telling.map(Write::Event));
+            next = Some(next.map_or(again, |next| next.min(again)));
         }
-        if let Some(first) = first {
-            self.events.at(id, first + AGAIN);
+        if let Some(next) = next {
+            self.events.at(id, next);
         }
     }
 }
@@ -357,8 +364,4 @@ fn unread(id: &ObjectId) -> Facts {
 /// Whether a resourceVersion is from before another. They are numbers that grow (KEP-5504); of others it is not known.
 fn is_older(one: &str, other: &str) -> bool {
     matches!((one.parse::<u64>(), other.parse::<u64>()), (Ok(one), Ok(other)) if one < other)
-}
-
-fn backoff(times: u32) -> Duration {
-    BACKOFF.0.saturating_mul(1 << times.saturating_sub(1).min(16)).min(BACKOFF.1)
 }

@@ -2,7 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The first and the longest wait after a write that failed, or that someone else undid.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// How long to wait after so many failures in a row.
+pub(super) fn backoff(times: u32) -> Duration {
+    BACKOFF.0.saturating_mul(1 << times.saturating_sub(1).min(16)).min(BACKOFF.1)
+}
 
 /// Things by the time when they are due.
 #[derive(Debug)]

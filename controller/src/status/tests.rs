@@ -68,17 +68,14 @@ impl Story {
         statuses
     }
 
-    /// What is written now: statuses, which all succeed, and the notes of Events.
+    /// What is written now: statuses and the notes of Events, which all succeed.
     fn writes(&mut self) -> (Vec<(ObjectId, Status)>, Vec<String>) {
         let (mut statuses, mut events) = (Vec::new(), Vec::new());
         for write in self.ledger.due(self.now(), usize::MAX) {
+            self.version += 1;
+            self.ledger.done(write.clone(), Outcome::Written(self.version.to_string()), self.now());
             match write {
-                Write::Status { id, status, .. } => {
-                    self.version += 1;
-                    let outcome = Outcome::Written(self.version.to_string());
-                    self.ledger.done(&id, status.clone(), outcome, self.now());
-                    statuses.push((id, status));
-                }
+                Write::Status { id, status, .. } => statuses.push((id, status)),
                 Write::Event(telling) => events.push(format!("{}: {}", telling.reason, telling.note)),
             }
         }

@@ -18,7 +18,6 @@ use tokio::task::JoinHandle;
 use super::address::{self, Publish};
 use super::events::{Telling, once_more};
 use super::ledger::{Ledger, Now, Outcome, Write};
-use super::meta::Status;
 use super::metrics::Metrics;
 use super::view::View;
 use crate::publish::Planes;
@@ -123,8 +122,8 @@ impl StatusWriter {
         }
         let writes = self.shared.ledger().clear();
         let count = writes.len();
-        let send = |write| async {
-            self.sender.send(write).await;
+        let send = |write| async move {
+            self.sender.send(&write).await;
         };
         stream::iter(writes).for_each_concurrent(AT_ONCE, send).await;
         tracing::info!(ingresses = count, "took our addresses out of Ingress statuses");
@@ -179,10 +178,8 @@ async fn run(
                     flights = FuturesUnordered::new();
                 }
             }
-            Some((written, outcome)) = flights.next(), if !flights.is_empty() => {
-                if let Some((id, status)) = written {
-                    shared.ledger().done(&id, status, outcome, now());
-                }
+            Some((write, outcome)) = flights.next(), if !flights.is_empty() => {
+                shared.ledger().done(write, outcome, now());
             }
             Ok(()) = changed_after(&mut planes, planes_at) => {
                 planes_at = Instant::now() + PLANES_EVERY;
@@ -256,27 +253,24 @@ impl std::fmt::Debug for Sender {
 }
 
 impl Sender {
-    /// A write on its way, and what the ledger hears of it: of an Event nothing.
-    fn flight(&self, write: Write) -> impl Future<Output = (Option<(ObjectId, Status)>, Outcome)> + Send + 'static {
+    /// A write on its way, and what the ledger hears of it.
+    fn flight(&self, write: Write) -> impl Future<Output = (Write, Outcome)> + Send + 'static {
         let sender = self.clone();
         async move {
-            let about = match &write {
-                Write::Status { id, status, .. } => Some((id.clone(), status.clone())),
-                Write::Event(_) => None,
-            };
-            (about, sender.send(write).await)
+            let outcome = sender.send(&write).await;
+            (write, outcome)
         }
     }
 
-    async fn send(&self, write: Write) -> Outcome {
-        let (what, id) = match &write {
-            Write::Status { id, .. } => ("status", id.clone()),
-            Write::Event(telling) => ("event", telling.id.clone()),
+    async fn send(&self, write: &Write) -> Outcome {
+        let (what, id) = match write {
+            Write::Status { id, .. } => ("status", id),
+            Write::Event(telling) => ("event", &telling.id),
         };
         let sent = async {
             match write {
-                Write::Status { id, uid, status } => self.write(&id, &status.patch(&uid)).await,
-                Write::Event(telling) => self.tell(&telling).await.map(|()| String::new()),
+                Write::Status { id, uid, status } => self.write(id, &status.patch(uid)).await,
+                Write::Event(telling) => self.tell(telling).await.map(|()| String::new()),
             }
         };
         let outcome = match tokio::time::timeout(REQUEST_TIMEOUT, sent).await {

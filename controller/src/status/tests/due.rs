@@ -201,7 +201,7 @@ fn a_write_that_fails_is_tried_again_later_and_one_of_a_gone_object_is_not() {
         let now = story.now();
         let due = story.ledger.due(now, 10);
         match (due.as_slice(), outcome) {
-            ([Write::Status { id, status, .. }], Some(outcome)) => story.ledger.done(id, status.clone(), outcome, now),
+            ([write @ Write::Status { .. }], Some(outcome)) => story.ledger.done(write.clone(), outcome, now),
             ([], None) => {}
             other => panic!("{other:?}"),
         }

@@ -2,6 +2,7 @@
 
 use super::{Story, code, failing, ingress, meta, own, plane, plugin, problem};
 use crate::problem::Problem;
+use crate::status::ledger::{Outcome, Write};
 use crate::status::{Facts, View};
 use crate::store::ObjectId;
 
@@ -96,9 +97,74 @@ fn the_same_event_has_the_same_name_whoever_tells_it() {
         story.see(&id, meta(&id, 1), gone(&id));
         story.pass(2);
         let due = story.ledger.due(story.now(), 10);
-        let [super::Write::Event(telling)] = due.as_slice() else { panic!("{due:?}") };
+        let [Write::Event(telling)] = due.as_slice() else { panic!("{due:?}") };
         telling.name.clone()
     };
     assert_eq!(names(), names());
     assert!(names().len() <= 253);
+}
+
+/// How many Events are due now; each ends so.
+fn attempt(story: &mut Story, outcome: &Outcome) -> usize {
+    let due = story.ledger.due(story.now(), 100);
+    for write in &due {
+        assert!(matches!(write, Write::Event(_)), "{write:?}");
+        story.ledger.done(write.clone(), outcome.clone(), story.now());
+    }
+    due.len()
+}
+
+#[test]
+fn an_event_that_failed_is_told_later_and_then_counts_as_told() {
+    let mut story = Story::new();
+    let id = ingress("web");
+    story.see(&id, meta(&id, 1), gone(&id));
+    let mut attempts = Vec::new();
+    // A change a second does not make it more.
+    for second in 0..40 {
+        story.say(&id, if second % 2 == 0 { gone(&id) } else { Facts { problems: gone(&id).problems, ..own(false) } });
+        if attempt(&mut story, &Outcome::Failed) > 0 {
+            attempts.push(second);
+        }
+        story.pass(1);
+    }
+    assert_eq!(attempts, [1, 2, 4, 8, 16, 32], "twice as long each time");
+    story.pass(60);
+    assert_eq!(attempt(&mut story, &Outcome::Written(String::new())), 1);
+    for minute in 0..9 {
+        story.pass(60);
+        story.say(&id, if minute % 2 == 0 { own(true) } else { gone(&id) });
+        assert_eq!(attempt(&mut story, &Outcome::Failed), 0, "told {minute} minutes ago");
+    }
+}
+
+#[test]
+fn an_event_that_failed_is_not_told_once_its_cause_is_mended() {
+    let mut story = Story::new();
+    let id = ingress("web");
+    story.see(&id, meta(&id, 1), gone(&id));
+    story.pass(2);
+    assert_eq!(attempt(&mut story, &Outcome::Failed), 1);
+    story.say(&id, own(true));
+    story.pass(60);
+    assert_eq!(attempt(&mut story, &Outcome::Failed), 0);
+}
+
+#[test]
+fn what_a_lost_lead_cut_off_is_told_by_the_next_and_what_was_told_is_not() {
+    let mut story = Story::new();
+    let (cut, told) = (ingress("cut"), ingress("told"));
+    story.see(&told, meta(&told, 1), gone(&told));
+    story.pass(2);
+    assert_eq!(story.writes().1.len(), 1);
+    story.see(&cut, meta(&cut, 1), gone(&cut));
+    story.pass(2);
+    let due = story.ledger.due(story.now(), 10);
+    assert_eq!(due.len(), 1);
+    story.ledger.lead(false, story.now());
+    // It comes too late to count.
+    story.ledger.done(due[0].clone(), Outcome::Failed, story.now());
+    story.ledger.lead(true, story.now());
+    story.pass(2);
+    assert_eq!(story.ledger.due(story.now(), 10), due);
 }
