@@ -277,6 +277,16 @@ fn pod(name: &str, phase: &str, revision: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "status": {"phase": phase}})
 }
 
+/// Three Ingresses that have our addresses.
+fn published() -> View {
+    let mut view = ingresses(3);
+    let addresses = serde_json::from_value(json!([{"ip": "192.0.2.1"}, {"hostname": "lb.example"}])).unwrap();
+    for (_, meta) in &mut view.metas {
+        meta.as_mut().unwrap().status = Status::Ingress(Vec::clone(&addresses));
+    }
+    view
+}
+
 #[tokio::test]
 async fn on_the_way_out_addresses_are_cleared_if_they_should_be() {
     let own = pod("controller-0", "Running", "a");
@@ -288,25 +298,36 @@ async fn on_the_way_out_addresses_are_cleared_if_they_should_be() {
         // Another one takes over, though it is of another revision; one that has ended does not.
         (true, true, vec![own.clone(), pod("controller-1", "Running", "b")], 0),
         (true, true, vec![own.clone(), pod("controller-1", "Succeeded", "b")], 3),
-        // Outside of a cluster there are no pods.
+        // Outside of a cluster there never are pods.
         (true, true, Vec::new(), 3),
     ];
     for (clear, leads, pods, expected) in cases {
         let (api, client) = Api::start().await;
         *api.pods.lock().unwrap() = pods.clone();
         let writer = writer(client, clear);
-        let mut view = ingresses(3);
-        let published = serde_json::from_value(json!([{"ip": "192.0.2.1"}, {"hostname": "lb.example"}])).unwrap();
-        for (_, meta) in &mut view.metas {
-            meta.as_mut().unwrap().status = Status::Ingress(Vec::clone(&published));
-        }
-        writer.observe(view);
+        writer.observe(published());
         writer.lead(leads);
         writer.close().await;
         let made: Vec<_> = api.made().into_iter().filter(|(method, ..)| method == Method::PATCH).collect();
         assert_eq!(made.len(), expected, "{clear} {leads} {pods:?}: {made:?}");
         assert!(made.iter().all(|(_, _, body)| body["status"]["loadBalancer"]["ingress"].is_null()), "{made:?}");
     }
+}
+
+#[tokio::test]
+async fn a_controller_whose_pod_was_deleted_with_force_leaves_the_addresses() {
+    let (api, client) = Api::start().await;
+    *api.pods.lock().unwrap() = vec![pod("controller-0", "Running", "a")];
+    // It is there at the start, the second time that it is asked for, since the first fails, and then no more.
+    let own = "/api/v1/namespaces/gate/pods/controller-0".to_owned();
+    api.answers.lock().unwrap().insert(own, vec![404, 200, 500]);
+    let writer = writer(client, true);
+    writer.observe(published());
+    writer.lead(true);
+    api.wait(2).await;
+    writer.close().await;
+    let made = api.made();
+    assert!(made.len() == 3 && made.iter().all(|(method, ..)| method == Method::GET), "{made:?}");
 }
 
 /// A writer of Events alone, and an Ingress that there is one about.

@@ -36,6 +36,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const PLANES_EVERY: Duration = Duration::from_millis(200);
 /// Labels in which pods of one Deployment differ.
 const OF_REVISION: [&str; 3] = ["pod-template-hash", "controller-revision-hash", "pod-template-generation"];
+/// How long to wait before asking again whether this is a pod.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// On the way out, for taking all addresses out.
 const CLEAR_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -59,9 +61,26 @@ pub struct Options {
 pub struct StatusWriter {
     shared: Arc<Shared>,
     sender: Sender,
-    clear_on_exit: bool,
     task: JoinHandle<()>,
     address: JoinHandle<()>,
+    clear_on_exit: Option<Clearing>,
+}
+
+/// What is needed to take the addresses out on the way out.
+#[derive(Debug)]
+struct Clearing {
+    /// Whether this is a pod of the cluster; none: not known yet.
+    is_pod: watch::Receiver<Option<bool>>,
+    asking: JoinHandle<()>,
+}
+
+/// Why it cannot be told whether other controllers run.
+#[derive(Debug, thiserror::Error)]
+enum Untold {
+    #[error("our own pod was deleted already, and another one may come in its place")]
+    Deleted,
+    #[error(transparent)]
+    Api(#[from] kube::Error),
 }
 
 #[derive(Debug)]
@@ -81,7 +100,11 @@ impl StatusWriter {
         let instance = options.instance.chars().take(128).collect();
         let sender = Sender { client, controller: options.controller, instance, namespace: options.namespace, metrics };
         let task = tokio::spawn(run(shared.clone(), sender.clone(), planes, addresses));
-        Self { shared, sender, clear_on_exit: options.clear_on_exit, task, address }
+        let clear_on_exit = options.clear_on_exit.then(|| {
+            let (out, is_pod) = watch::channel(None);
+            Clearing { is_pod, asking: tokio::spawn(sender.clone().ask_for_pod(out)) }
+        });
+        Self { shared, sender, task, address, clear_on_exit }
     }
 
     /// Takes over what is different after a step of the translation. Cheap: the writes come later.
@@ -98,21 +121,19 @@ impl StatusWriter {
     }
 
     /// Ends the task. If the options say so, this controller leads and there is no other that could take over, Ingresses
-    /// lose their address, all within 20 s.
+    /// lose their address, all within 20 s. They keep it where that cannot be told, as when our pod was deleted with force.
     pub async fn close(&self) {
         self.task.abort();
         self.address.abort();
+        let Some(clearing) = &self.clear_on_exit else { return };
         let is_leading = *self.shared.leading.borrow();
-        if !self.clear_on_exit || !is_leading {
-            return;
-        }
-        if tokio::time::timeout(CLEAR_TIMEOUT, self.clear()).await.is_err() {
+        if is_leading && tokio::time::timeout(CLEAR_TIMEOUT, self.clear(clearing)).await.is_err() {
             tracing::warn!("not all Ingress statuses could be cleared in 20 s");
         }
     }
 
-    async fn clear(&self) {
-        match self.sender.has_peers().await {
+    async fn clear(&self, clearing: &Clearing) {
+        match self.sender.has_peers(clearing.is_pod.clone()).await {
             Ok(false) => {}
             Ok(true) => return,
             Err(e) => {
@@ -134,6 +155,9 @@ impl Drop for StatusWriter {
     fn drop(&mut self) {
         self.task.abort();
         self.address.abort();
+        if let Some(clearing) = &self.clear_on_exit {
+            clearing.asking.abort();
+        }
     }
 }
 
@@ -302,11 +326,35 @@ impl Sender {
         Ok(written.resource_version().unwrap_or_default())
     }
 
+    /// Our pod; none: there is none of that name.
+    async fn pod(&self) -> Result<Option<Pod>, kube::Error> {
+        Api::namespaced(self.client.clone(), &self.namespace).get_opt(&self.instance).await
+    }
+
+    /// Learns whether this is a pod, while that can be told: on the way out its object may be gone already.
+    async fn ask_for_pod(self, out: watch::Sender<Option<bool>>) {
+        loop {
+            match tokio::time::timeout(REQUEST_TIMEOUT, self.pod()).await {
+                Ok(Ok(pod)) => {
+                    out.send_replace(Some(pod.is_some()));
+                    return;
+                }
+                Ok(Err(_)) | Err(_) => tokio::time::sleep(ASK_AGAIN).await,
+            }
+        }
+    }
+
     /// Whether another pod of our Deployment runs: one with our labels, but for those of the revision.
-    async fn has_peers(&self) -> Result<bool, kube::Error> {
+    async fn has_peers(&self, mut is_pod: watch::Receiver<Option<bool>>) -> Result<bool, Untold> {
+        let Some(own) = self.pod().await? else {
+            // Outside of a cluster there never was such a pod, and there is nobody else. Deleting one with force takes its
+            // object away before the process is told to end.
+            return match is_pod.wait_for(Option::is_some).await {
+                Ok(known) if *known == Some(false) => Ok(false),
+                _ => Err(Untold::Deleted),
+            };
+        };
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        // Outside of a cluster there is no such pod, and nobody else.
-        let Some(own) = api.get_opt(&self.instance).await? else { return Ok(false) };
         let labels = own.labels().iter().filter(|(name, _)| !OF_REVISION.contains(&name.as_str()));
         let selector: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
         if selector.is_empty() {
