@@ -14,9 +14,14 @@ use tokio::net::TcpListener;
 
 use crate::server::State;
 
+/// For a request's head: who asks has it ready when it connects.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
+/// For the whole exchange: metrics may be megabytes, and whoever reads them slowly holds them here.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Serves the admin endpoint until its runtime ends.
 pub async fn serve(listener: TcpListener, state: Arc<State>) {
-    let mut seats = Seats::default();
+    let mut seats = Seats::admin();
     loop {
         let (tcp, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -27,10 +32,9 @@ pub async fn serve(listener: TcpListener, state: Arc<State>) {
             }
         };
         let ip = peer.ip().to_canonical();
-        let Some(seat) = seats.take(ip) else { continue };
+        let seat = seats.take(ip);
         let state = state.clone();
         tokio::task::spawn(async move {
-            let _seat = seat;
             let service = hyper::service::service_fn(move |request| {
                 let response = answer(&request, ip, &state);
                 async move { Ok::<_, Infallible>(response) }
@@ -38,8 +42,12 @@ pub async fn serve(listener: TcpListener, state: Arc<State>) {
             let serving = hyper::server::conn::http1::Builder::new()
                 .keep_alive(false)
                 .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
                 .serve_connection(TokioIo::new(tcp), service);
-            let _ = tokio::time::timeout(Duration::from_secs(30), serving).await;
+            tokio::select! {
+                _ = tokio::time::timeout(EXCHANGE_TIMEOUT, serving) => {}
+                () = seat.displaced() => {}
+            }
         });
     }
 }
