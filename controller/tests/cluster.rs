@@ -160,6 +160,28 @@ async fn lists_are_streamed_or_paged_and_followed() {
 }
 
 #[tokio::test]
+async fn pages_are_small_where_objects_may_be_large() {
+    let (fake, client) = cluster(false).await;
+    let mut seen = Seen::watch(fake, client, Scope::default());
+    seen.until("first batch", |_| true).await;
+    let check = |plural: &str, limits: &[&str]| {
+        let asked = seen.fake.limits(plural);
+        assert!(asked.iter().eq(limits), "{plural}: {asked:?}");
+    };
+    for plural in
+        ["luaplugins", "clusterluaplugins", "luapluginbindings", "clusterluapluginbindings", "moongateconfigs"]
+    {
+        check(plural, &["25"]);
+    }
+    // Whole certificates and what Lua may read, and the metadata of all others.
+    check("secrets", &["100", "25"]);
+    check("configmaps", &["100"]);
+    for plural in ["ingresses", "services", "endpointslices"] {
+        check(plural, &["500"]);
+    }
+}
+
+#[tokio::test]
 async fn what_the_server_has_forgotten_is_listed_again() {
     for streams in [true, false] {
         let (fake, client) = cluster(streams).await;

@@ -19,9 +19,15 @@ use tokio::time::{Instant, timeout};
 
 use super::Why;
 use super::resource::{Content, Item, Watched, decode};
+use crate::store::Kind;
 
-/// Objects of a page of a list, as in client-go.
+/// Objects of a page of a list, as in client-go. A page is in memory as a whole, and twice while it is received.
 const PAGE: u32 = 500;
+/// Of metadata: somebody's annotations and managed fields come to several hundred KiB an object, which nobody here wants.
+const PAGE_OF_METADATA: u32 = 100;
+/// Of kinds that are large without ill intent: a certificate's Secret, a script or a list of credentials may have 1.5 MiB
+/// (etcd's bound), so a page has 40 MiB at most.
+const PAGE_OF_LARGE: u32 = 25;
 /// How long the server lets a watch be. Short, since a peer that has vanished without a word is noticed only then.
 const WATCH_SECONDS: u32 = 180;
 /// Without a word for longer than the server's own limit, the connection is dead.
@@ -140,12 +146,13 @@ impl Source {
             let params = ListParams {
                 field_selector: field_selector.clone(),
                 label_selector: label_selector.clone(),
-                limit: Some(PAGE),
+                limit: Some(self.page_size()),
                 continue_token: next.take(),
                 ..ListParams::default()
             };
-            let page = self.page(&params).await?;
-            for raw in &page.items {
+            let text = self.page(&params).await?;
+            let page = Page::read(&text)?;
+            for raw in page.items {
                 self.see(raw, place).await?;
             }
             next = page.metadata.next.filter(|token| !token.is_empty());
@@ -155,15 +162,34 @@ impl Source {
         }
     }
 
-    async fn page(&self, params: &ListParams) -> Result<Page, Why> {
+    fn page_size(&self) -> u32 {
+        match (self.watched.content, self.watched.kind) {
+            (Content::Metadata, _) => PAGE_OF_METADATA,
+            (
+                Content::Every | Content::Referenced,
+                Kind::Secret
+                | Kind::ConfigMap
+                | Kind::LuaPlugin
+                | Kind::ClusterLuaPlugin
+                | Kind::LuaPluginBinding
+                | Kind::ClusterLuaPluginBinding
+                | Kind::MoongateConfig,
+            ) => PAGE_OF_LARGE,
+            (
+                Content::Every | Content::Referenced,
+                Kind::Ingress | Kind::IngressClass | Kind::Service | Kind::EndpointSlice | Kind::Namespace,
+            ) => PAGE,
+        }
+    }
+
+    async fn page(&self, params: &ListParams) -> Result<String, Why> {
         let request = Request::new(&self.watched.path);
         let request = match self.watched.content {
             Content::Metadata => request.list_metadata(params),
             Content::Every | Content::Referenced => request.list(params),
         };
         let request = request.map_err(|e| Why::Protocol(e.to_string()))?;
-        let text = timeout(RESPONSE_MAX, self.client.request_text(request)).await.map_err(|_| Why::Silent)??;
-        serde_json::from_str(&text).map_err(|e| Why::Protocol(format!("a list that is none: {}", kind_of(&e))))
+        Ok(timeout(RESPONSE_MAX, self.client.request_text(request)).await.map_err(|_| Why::Silent)??)
     }
 
     /// A watch from a version, or one that begins with a list that is at least as new as the version.
@@ -268,12 +294,18 @@ impl Source {
     }
 }
 
-/// A page of a list, its objects as they came.
+/// A page of a list, its objects as they came: parts of its text.
 #[derive(serde::Deserialize)]
-struct Page {
+struct Page<'a> {
     metadata: PageMeta,
-    #[serde(default)]
-    items: Vec<Box<RawValue>>,
+    #[serde(borrow, default)]
+    items: Vec<&'a RawValue>,
+}
+
+impl<'a> Page<'a> {
+    fn read(text: &'a str) -> Result<Self, Why> {
+        serde_json::from_str(text).map_err(|e| Why::Protocol(format!("a list that is none: {}", kind_of(&e))))
+    }
 }
 
 #[derive(serde::Deserialize)]

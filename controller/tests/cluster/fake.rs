@@ -1,7 +1,7 @@
 //! The part of an API server that lists, watches and gets, as far as the watches use it: what a real one does only now
 //! and then (forget old versions, fail, have objects that cannot be read) can be asked for here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -123,6 +123,14 @@ impl Fake {
         self.state.lock().unwrap().requests.iter().filter(|request| request.contains(text)).count()
     }
 
+    /// The sizes of pages that were asked for of a collection, each once.
+    pub(crate) fn limits(&self, plural: &str) -> BTreeSet<String> {
+        let state = self.state.lock().unwrap();
+        let of_collection = state.requests.iter().filter_map(|request| request.split_once('?'));
+        let queries = of_collection.filter(|(path, _)| path.ends_with(&format!("/{plural}"))).map(|(_, query)| query);
+        queries.flat_map(|query| query.split('&')).filter_map(|p| p.strip_prefix("limit=")).map(str::to_owned).collect()
+    }
+
     fn answer(&self, request: &http::Request<Incoming>) -> http::Response<Body> {
         let path = request.uri().path();
         let query: HashMap<String, String> = request.uri().query().unwrap_or_default().split('&').map(pair).collect();
@@ -242,7 +250,7 @@ impl Watcher {
     }
 }
 
-/// Pages of two, so that there are several.
+/// Pages of two whatever is asked for, so that there are several.
 fn list(state: &State, plural: &str, query: &HashMap<String, String>) -> http::Response<Body> {
     let objects = state.objects.get(plural).into_iter().flat_map(BTreeMap::values).filter(|o| selected(o, query));
     let from: usize = query.get("continue").map_or(0, |token| token.parse().unwrap());
