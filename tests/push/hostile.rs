@@ -117,7 +117,7 @@ fn streams_and_handshakes_are_bounded() {
     let handshake = Duration::from_millis(200);
     let (controller, plane) = story(Options { streams_max: 2, handshakes_max: 1, handshake, ..Options::default() });
     let address = controller.address;
-    // It says nothing, and takes the only place for handshakes until its time is over.
+    // It says nothing, and has the only place for handshakes until another one comes.
     let idle = std::net::TcpStream::connect(address).unwrap();
     let (second, third) = run(async move {
         let mut second = Peer::connect(address, "second").await.ok().unwrap();
@@ -125,8 +125,12 @@ fn streams_and_handshakes_are_bounded() {
         (second, Peer::connect(address, "third").await.err())
     });
     assert_eq!(third, Some((503, "too many streams".into())));
+    let refused = |why: &str| controller.metric(&format!("moongate_push_refused_total{{reason=\"{why}\"}}"));
+    assert_eq!((refused("displaced"), refused("timeout")), (1, 0));
     drop((idle, second));
-    assert_eq!(controller.metric("moongate_push_refused_total{reason=\"timeout\"}"), 1);
+    // Where nobody else comes, its time ends.
+    let _late = std::net::TcpStream::connect(address).unwrap();
+    until("the end of its time", || refused("timeout") == 1, || controller.metrics());
     goes_on(&controller, &plane);
 }
 

@@ -1,6 +1,7 @@
 //! Connections, and the one request that each carries.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,9 +12,10 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use routing::seats::{Seat, Seats};
 use routing::wire;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -21,6 +23,10 @@ use super::{Authenticate, Inner, Publisher, Refused, stream};
 
 /// A request's head: a token has a few kilobytes.
 const HEAD_BYTES_MAX: u32 = 32 * 1024;
+
+/// For TLS, and again for the request's head: a data plane sends both as soon as it can, and needs a moment more only
+/// where a hundred of them come at once.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is received before it is read, per stream.
 const WINDOW: u32 = 128 * 1024;
@@ -39,31 +45,32 @@ impl Publisher {
         shutdown: impl Future<Output = ()> + Send,
     ) {
         let (inner, authenticate) = (self.0, Arc::new(authenticate));
-        let handshakes = Arc::new(Semaphore::new(inner.options.handshakes_max));
+        // For those that are not authenticated: a data plane that is needs no place. One address may have them all while
+        // nobody else wants one, as that of a NAT before a fleet of data planes.
+        let mut seats = Seats::new(inner.options.handshakes_max, inner.options.handshakes_max);
         let mut connections = JoinSet::new();
         let (flush, mut shutdown) = (std::pin::pin!(flush(&inner)), std::pin::pin!(shutdown));
         let mut flush = flush;
         loop {
-            let (tcp, permit) = tokio::select! {
-                accepted = accept(&listener, &handshakes) => accepted,
+            let (tcp, ip) = tokio::select! {
+                accepted = accept(&listener) => accepted,
                 Some(_) = connections.join_next() => continue,
                 () = flush.as_mut() => continue,
                 () = shutdown.as_mut() => break,
             };
             let tls = TlsAcceptor::from(tls.borrow().clone());
-            connections.spawn(connection(inner.clone(), authenticate.clone(), tls, tcp, permit));
+            connections.spawn(connection(inner.clone(), authenticate.clone(), tls, tcp, seats.take(ip)));
         }
         // Ends every stream.
         connections.shutdown().await;
     }
 }
 
-/// The next connection, once there are few enough that are not authenticated.
-async fn accept(listener: &TcpListener, handshakes: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let permit = handshakes.clone().acquire_owned().await.expect("the semaphore is never closed");
+/// The next connection, and whose it is.
+async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
-            Ok((tcp, _)) => return (tcp, permit),
+            Ok((tcp, peer)) => return (tcp, peer.ip().to_canonical()),
             Err(e) => {
                 tracing::warn!(target: "push", "accept: {e}");
                 // Out of descriptors: trying on at once would only burn time.
@@ -92,6 +99,8 @@ async fn flush(inner: &Inner) {
 /// What a connection's request and its connection share.
 #[derive(Default)]
 struct Progress {
+    /// There is a request.
+    asked: Notify,
     /// It has a stream.
     started: Notify,
     /// The stream has ended.
@@ -103,12 +112,17 @@ async fn connection<A: Authenticate>(
     authenticate: Arc<A>,
     tls: TlsAcceptor,
     tcp: TcpStream,
-    permit: OwnedSemaphorePermit,
+    seat: Seat,
 ) {
     let patience = inner.options.handshake;
+    let head = patience.min(HEAD_TIMEOUT);
     // Frames are small, and each is wanted at once.
     let _ = tcp.set_nodelay(true);
-    let tls = match tokio::time::timeout(patience, tls.accept(tcp)).await {
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout(head, tls.accept(tcp)) => accepted,
+        () = seat.displaced() => return inner.metrics.refused("displaced"),
+    };
+    let tls = match accepted {
         Ok(Ok(tls)) => tls,
         Ok(Err(e)) => {
             inner.metrics.refused("tls");
@@ -133,10 +147,18 @@ async fn connection<A: Authenticate>(
         .initial_connection_window_size(WINDOW)
         .max_send_buf_size(super::cursor::PIECE);
     let mut http = std::pin::pin!(builder.serve_connection(TokioIo::new(tls), service));
+    let late = async {
+        if tokio::time::timeout(head, progress.asked.notified()).await.is_ok() {
+            tokio::time::sleep(2 * patience).await;
+        }
+    };
     tokio::select! {
+        // Looked at first: whoever has a stream has no place to lose.
+        biased;
+        () = progress.started.notified() => drop(seat),
         _ = http.as_mut() => return,
-        () = progress.started.notified() => drop(permit),
-        () = tokio::time::sleep(2 * patience) => return inner.metrics.refused("timeout"),
+        () = seat.displaced() => return inner.metrics.refused("displaced"),
+        () = late => return inner.metrics.refused("timeout"),
     }
     tokio::select! {
         _ = http.as_mut() => return,
@@ -153,6 +175,7 @@ async fn answer<A: Authenticate>(
     progress: Arc<Progress>,
     request: Request<Incoming>,
 ) -> Response<Frames> {
+    progress.asked.notify_one();
     if request.uri().path() != wire::PATH || request.method() != Method::POST {
         return refuse(&inner, "path", StatusCode::NOT_FOUND, format!("there is only POST {}", wire::PATH));
     }

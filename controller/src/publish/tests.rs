@@ -15,6 +15,7 @@ use super::table::{Content, Entry};
 use super::{Options, Peer, Publisher};
 
 mod kept;
+mod places;
 mod plane;
 
 use plane::Plane;
