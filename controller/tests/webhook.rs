@@ -5,22 +5,29 @@
     reason = "in a test they are how it fails; clippy knows only `#[test]` functions"
 )]
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use controller::Translator;
 use controller::translate::Options;
 use controller::webhook::{self, Check, Request, Verdict};
-use http_body_util::{BodyExt, Full};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// A certificate for a name, which is its own authority.
 struct Identity {
@@ -58,6 +65,34 @@ async fn server(identity: &Identity, check: Arc<dyn Check>) -> Server {
     Server { address, tls, stop, task }
 }
 
+/// A connection from an address of loopback.
+async fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// TLS over it.
+async fn secure(tcp: TcpStream, roots: &RootCertStore, alpn: &str) -> Result<TlsStream<TcpStream>, String> {
+    let mut config = ClientConfig::builder().with_root_certificates(roots.clone()).with_no_client_auth();
+    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    let name = ServerName::try_from("webhook.test").unwrap();
+    let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|e| e.to_string())?;
+    assert_eq!(tls.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));
+    Ok(tls)
+}
+
+/// HTTP/2 over that.
+async fn http2<B>(tls: TlsStream<TcpStream>) -> Result<http2::SendRequest<B>, String>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
+    let made = http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await;
+    let (send, connection) = made.map_err(|e| e.to_string())?;
+    tokio::spawn(connection);
+    Ok(send)
+}
+
 /// Sends a request over a new connection: status and body. An error is one of the connection.
 async fn send(
     address: SocketAddr,
@@ -65,21 +100,13 @@ async fn send(
     alpn: &str,
     request: http::Request<Full<Bytes>>,
 ) -> Result<(u16, String), String> {
-    let mut config = ClientConfig::builder().with_root_certificates(roots.clone()).with_no_client_auth();
-    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
-    let name = ServerName::try_from("webhook.test").unwrap();
     let tcp = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
-    let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|e| e.to_string())?;
-    assert_eq!(tls.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));
+    let tls = secure(tcp, roots, alpn).await?;
     let response = if alpn == "h2" {
-        let (mut send, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls))
-            .await
-            .map_err(|e| e.to_string())?;
-        tokio::spawn(connection);
-        send.send_request(request).await
+        http2(tls).await?.send_request(request).await
     } else {
-        let (mut send, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(tls)).await.map_err(|e| e.to_string())?;
+        let made = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await;
+        let (mut send, connection) = made.map_err(|e| e.to_string())?;
         tokio::spawn(connection);
         send.send_request(request).await
     };
@@ -204,4 +231,81 @@ async fn on_the_way_out_what_is_under_way_is_finished() {
     assert_eq!(asked.await.unwrap().unwrap().0, 200);
     server.task.await.unwrap();
     assert!(send(address, &identity.roots, "h2", post(review("return"))).await.is_err());
+}
+
+/// Less than anything takes that ends by its time.
+const SOON: Duration = Duration::from_secs(2);
+
+/// A review from an address that has nothing else.
+async fn is_answered(server: &Server, roots: &RootCertStore) {
+    let asked = async {
+        let tls = secure(connect([127, 0, 0, 2], server.address).await, roots, "h2").await.unwrap();
+        let mut send = http2(tls).await.unwrap();
+        send.send_request(post(review("return"))).await.unwrap().status()
+    };
+    assert_eq!(timeout(SOON, asked).await.expect("an answer in time"), 200);
+}
+
+#[tokio::test]
+async fn others_who_hold_every_connection_are_in_nobodys_way() {
+    let identity = identity();
+    let server = server(&identity, table()).await;
+    let mut held = Vec::new();
+    for n in 0..160_u8 {
+        held.push(connect([127, 0, 1, 1 + n % 40], server.address).await);
+    }
+    is_answered(&server, &identity.roots).await;
+}
+
+#[tokio::test]
+async fn bodies_that_never_come_are_in_nobodys_way() {
+    let identity = identity();
+    let server = server(&identity, table()).await;
+    let mut waiting = JoinSet::new();
+    for address in 1..=8 {
+        let tcp = connect([127, 0, 1, address], server.address).await;
+        let mut send = http2(secure(tcp, &identity.roots, "h2").await.unwrap()).await.unwrap();
+        for _ in 0..100 {
+            let body = StreamBody::new(futures_util::stream::pending());
+            let request =
+                http::Request::post("https://webhook.test/validate").header("content-length", 2 * 1024 * 1024);
+            let asked = send.send_request(request.body(body).unwrap());
+            waiting.spawn(async move { asked.await.map(|response| response.status().as_u16()) });
+        }
+        // All of its requests are on their way before the next one's.
+        send.ready().await.unwrap();
+    }
+    is_answered(&server, &identity.roots).await;
+    let first = timeout(5 * SOON, waiting.join_next()).await.expect("an end of the wait");
+    assert_eq!(first.unwrap().unwrap().unwrap(), 408);
+}
+
+#[tokio::test]
+async fn many_reviews_over_one_connection_are_all_answered() {
+    let identity = identity();
+    let server = server(&identity, table()).await;
+    let tcp = connect([127, 0, 0, 1], server.address).await;
+    let mut send = http2(secure(tcp, &identity.roots, "h2").await.unwrap()).await.unwrap();
+    // Together ten times what an address may have in memory.
+    let body = Bytes::from(review(&format!("--{}", "x".repeat(100 * 1024))));
+    let mut reviews = JoinSet::new();
+    for _ in 0..200 {
+        let asked = send.send_request(post(body.clone()));
+        reviews.spawn(async move { asked.await.map(|response| response.status().as_u16()) });
+    }
+    while let Some(status) = reviews.join_next().await {
+        assert_eq!(status.unwrap().unwrap(), 200);
+    }
+}
+
+#[tokio::test]
+async fn who_connects_and_asks_nothing_is_let_go() {
+    let identity = identity();
+    let server = server(&identity, table()).await;
+    let tcp = connect([127, 0, 0, 1], server.address).await;
+    let mut tls = secure(tcp, &identity.roots, "http/1.1").await.unwrap();
+    let mut said = Vec::new();
+    // Whether it comes with TLS's own goodbye is all the same.
+    let _ = timeout(Duration::from_secs(15), tls.read_to_end(&mut said)).await.expect("an end");
+    assert!(said.is_empty(), "{said:?}");
 }
