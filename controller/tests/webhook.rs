@@ -251,8 +251,8 @@ async fn others_who_hold_every_connection_are_in_nobodys_way() {
     let identity = identity();
     let server = server(&identity, table()).await;
     let mut held = Vec::new();
-    for n in 0..160_u8 {
-        held.push(connect([127, 0, 1, 1 + n % 40], server.address).await);
+    for address in (1..=40).cycle().take(280) {
+        held.push(connect([127, 0, 1, address], server.address).await);
     }
     is_answered(&server, &identity.roots).await;
 }
