@@ -101,7 +101,7 @@ impl Shared {
     }
 
     /// Waits until it could serve data planes.
-    async fn served(&self) {
+    async fn servable(&self) {
         told_to(self.listed.subscribe()).await;
         let _ = self.certificates.clone().wait_for(Option::is_some).await;
     }
@@ -193,7 +193,7 @@ async fn stand(
     resigned: watch::Receiver<bool>,
 ) {
     tokio::select! {
-        () = shared.served() => lead::elect(client, options, term, told_to(resigned)).await,
+        () = shared.servable() => lead::elect(client, options, term, told_to(resigned)).await,
         () = told_to(resigned.clone()) => {}
     }
 }
