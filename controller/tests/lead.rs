@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 struct Server {
     lease: Arc<Mutex<Option<Value>>>,
+    /// How many requests have come.
+    requests: watch::Sender<u64>,
     /// How many writes have been carried out.
     writes: watch::Sender<u64>,
     /// Whether writes are answered.
@@ -34,7 +36,12 @@ struct Server {
 
 impl Server {
     async fn start() -> (Self, Client) {
-        let server = Self { lease: Arc::default(), writes: watch::Sender::new(0), answers: watch::Sender::new(true) };
+        let server = Self {
+            lease: Arc::default(),
+            requests: watch::Sender::new(0),
+            writes: watch::Sender::new(0),
+            answers: watch::Sender::new(true),
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let config = kube::Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
         let accepting = server.clone();
@@ -53,6 +60,7 @@ impl Server {
     }
 
     async fn answer(self, request: http::Request<Incoming>) -> Result<http::Response<Full<Bytes>>, Infallible> {
+        self.requests.send_modify(|requests| *requests += 1);
         let is_write = request.method() != http::Method::GET;
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let (status, answer) = match is_write {
@@ -99,8 +107,10 @@ fn failure(code: u16) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason})
 }
 
-/// A candidate, and what tells it to end.
-fn stand(client: Client) -> (JoinHandle<()>, watch::Receiver<Option<u64>>, watch::Sender<bool>) {
+/// A candidate, its term, and what tells it to end.
+type Candidate = (JoinHandle<()>, watch::Receiver<Option<u64>>, watch::Sender<bool>);
+
+fn stand(client: Client) -> Candidate {
     let options = Options { renew: Duration::from_millis(20), ..Options::new("n", "l", "me") };
     let (out, term) = watch::channel(None);
     let (stop, mut stopped) = watch::channel(false);
@@ -108,6 +118,13 @@ fn stand(client: Client) -> (JoinHandle<()>, watch::Receiver<Option<u64>>, watch
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
     (tokio::spawn(lead::elect(client, options, out, stop_comes)), term, stop)
+}
+
+/// One that leads.
+async fn stand_and_win(client: Client) -> Candidate {
+    let (candidate, mut term, stop) = stand(client);
+    tokio::time::timeout(PATIENCE, term.wait_for(Option::is_some)).await.expect("a term").unwrap();
+    (candidate, term, stop)
 }
 
 /// The candidate is told to end while its write is under way; the answer comes after that.
@@ -122,8 +139,7 @@ async fn end(server: &Server, candidate: JoinHandle<()>, stop: &watch::Sender<bo
 #[tokio::test]
 async fn the_lease_is_given_up_though_a_renewal_is_under_way() {
     let (server, client) = Server::start().await;
-    let (candidate, mut term, stop) = stand(client);
-    tokio::time::timeout(PATIENCE, term.wait_for(Option::is_some)).await.expect("a term").unwrap();
+    let (candidate, term, stop) = stand_and_win(client).await;
     server.await_held_write().await;
     assert!(server.holder().starts_with("me_"), "{}", server.holder());
     end(&server, candidate, &stop).await;
@@ -146,8 +162,7 @@ async fn the_lease_is_given_up_though_it_is_being_taken() {
 #[tokio::test]
 async fn the_lease_is_given_up_though_somebody_wrote_it() {
     let (server, client) = Server::start().await;
-    let (candidate, mut term, stop) = stand(client);
-    tokio::time::timeout(PATIENCE, term.wait_for(Option::is_some)).await.expect("a term").unwrap();
+    let (candidate, _term, stop) = stand_and_win(client).await;
     // Before the candidate can see it.
     server.await_held_write().await;
     let mut labelled = server.lease.lock().unwrap().clone().unwrap();
@@ -167,6 +182,8 @@ async fn whoever_never_had_the_lease_leaves_it_alone() {
         "metadata": {"name": "l", "namespace": "n", "resourceVersion": "7"}, "spec": other,
     }));
     let (candidate, _term, stop) = stand(client);
+    // It has seen whose the Lease is.
+    tokio::time::timeout(PATIENCE, server.requests.subscribe().wait_for(|n| *n > 0)).await.expect("a look").unwrap();
     end(&server, candidate, &stop).await;
     assert_eq!((server.holder().as_str(), *server.writes.borrow()), ("other", 0));
 }
