@@ -111,14 +111,20 @@ impl Api {
     }
 }
 
-fn writer(client: kube::Client, clear_on_exit: bool) -> StatusWriter {
-    let options = Options {
-        publish: Publish::Addresses(vec!["192.0.2.1".into(), "lb.example".into()]),
-        clear_on_exit,
+/// Of a controller that clears nothing on its way out.
+fn options(publish: Publish) -> Options {
+    Options {
+        publish,
+        clear_on_exit: false,
         controller: "moongate.dev/ingress-controller".into(),
         instance: "controller-0".into(),
         namespace: "gate".into(),
-    };
+    }
+}
+
+fn writer(client: kube::Client, clear_on_exit: bool) -> StatusWriter {
+    let publish = Publish::Addresses(vec!["192.0.2.1".into(), "lb.example".into()]);
+    let options = Options { clear_on_exit, ..options(publish) };
     StatusWriter::spawn(client, options, watch::channel(Arc::new(Planes::default())).1, Metrics::default())
 }
 
@@ -173,14 +179,7 @@ fn planes_on(nodes: &[&str]) -> Arc<Planes> {
 async fn nodes_are_published_once_data_planes_are_known_and_stay_when_none_is() {
     let (api, client) = Api::start().await;
     let (planes, seen) = watch::channel(planes_on(&[]));
-    let options = Options {
-        publish: Publish::Nodes,
-        clear_on_exit: false,
-        controller: "moongate.dev/ingress-controller".into(),
-        instance: "controller-0".into(),
-        namespace: "gate".into(),
-    };
-    let writer = StatusWriter::spawn(client, options, seen, Metrics::default());
+    let writer = StatusWriter::spawn(client, options(Publish::Nodes), seen, Metrics::default());
     writer.observe(ingresses(1));
     writer.lead(true);
     // Whatever would be done without them is done.
@@ -332,15 +331,8 @@ async fn a_controller_whose_pod_was_deleted_with_force_leaves_the_addresses() {
 
 /// A writer of Events alone, and an Ingress that there is one about.
 fn teller(client: kube::Client) -> StatusWriter {
-    let options = Options {
-        publish: Publish::Nothing,
-        clear_on_exit: false,
-        controller: "moongate.dev/ingress-controller".into(),
-        instance: "controller-0".into(),
-        namespace: "gate".into(),
-    };
     let planes = watch::channel(Arc::new(Planes::default())).1;
-    let writer = StatusWriter::spawn(client, options, planes, Metrics::default());
+    let writer = StatusWriter::spawn(client, options(Publish::Nothing), planes, Metrics::default());
     let mut view = ingresses(1);
     let object = ObjectRef::new("Ingress", &ObjectName::new("shop", "web-0"));
     view.objects[0].1.problems = vec![Problem::error(object, "spec.rules[0]", "PathConflict", "another has it")];

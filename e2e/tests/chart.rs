@@ -215,15 +215,17 @@ fn scoped_to_namespaces_no_secret_is_readable_elsewhere() {
     }
 }
 
+/// The rights with a text in them of a release for namespace `shop`, with these values.
+fn scoped_rights(more: &[&str], text: &str) -> Vec<String> {
+    let scope = ["controller.scope.enabled=true", "controller.scope.namespaces={shop}"];
+    let set: Vec<&str> = scope.iter().chain(more).flat_map(|value| ["--set", *value]).collect();
+    rights(&chart::render(&set).expect("they are values")).into_iter().filter(|right| right.contains(text)).collect()
+}
+
 /// The Service may be one of an edge in front, in a namespace that is not watched.
 #[test]
 fn the_service_whose_address_is_published_can_be_read_wherever_it_is() {
-    let with = |more: &[&str]| {
-        let scope = ["controller.scope.enabled=true", "controller.scope.namespaces={shop}"];
-        let set: Vec<&str> = scope.iter().chain(more).flat_map(|value| ["--set", *value]).collect();
-        let found = rights(&chart::render(&set).unwrap());
-        found.into_iter().filter(|right| right.contains(": services outer: list watch")).collect::<Vec<_>>()
-    };
+    let with = |more: &[&str]| scoped_rights(more, ": services outer: list watch");
     let other = "controller.publishService.pathOverride=edge/outer";
     assert_eq!(with(&[other]), ["Role edge/moongate-controller-publish: services outer: list watch"]);
     assert_eq!(with(&["controller.publishService.pathOverride=shop/outer"]), [""; 0], "it reads all of that namespace");
@@ -235,12 +237,7 @@ fn the_service_whose_address_is_published_can_be_read_wherever_it_is() {
 /// The certificate for hosts without one is named by whoever installs, wherever it is.
 #[test]
 fn the_default_certificate_can_be_read_wherever_it_is() {
-    let with = |more: &[&str]| {
-        let scope = ["controller.scope.enabled=true", "controller.scope.namespaces={shop}"];
-        let set: Vec<&str> = scope.iter().chain(more).flat_map(|value| ["--set", *value]).collect();
-        let found = rights(&chart::render(&set).unwrap());
-        found.into_iter().filter(|right| right.contains("-certificate")).collect::<Vec<_>>()
-    };
+    let with = |more: &[&str]| scoped_rights(more, "-certificate");
     let role = "Role edge/moongate-controller-certificate: secrets wildcard: get";
     assert_eq!(with(&["controller.defaultSSLCertificate=edge/wildcard"]), [role]);
     let config =
