@@ -187,16 +187,16 @@ impl Tables {
     /// Applies a commit as one step, after which the process is ready. Keys that fail keep their last good value; what
     /// is wrong is returned.
     pub fn apply(&self, commit: &Commit) -> Vec<KeyProblem> {
-        let failed = self.prepare(commit);
-        self.lack(BTreeSet::new());
-        self.state.first_table.store(true, Ordering::Release);
-        failed
+        self.apply_lacking(commit, BTreeSet::new())
     }
 
-    /// The table is the last run's, and lacks certificates that were served then: the process is not ready until the next
-    /// commit.
-    pub fn lack(&self, certificates: BTreeSet<ObjectName>) {
+    /// The same with the last run's table, which may lack certificates that were served then: the process is not ready
+    /// until the next commit if it does.
+    pub fn apply_lacking(&self, commit: &Commit, certificates: BTreeSet<ObjectName>) -> Vec<KeyProblem> {
+        let failed = self.prepare(commit);
         *self.state.lacking.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
+        self.state.first_table.store(true, Ordering::Release);
+        failed
     }
 
     /// Applies a commit that is not yet the table to serve: the process does not become ready by it.

@@ -133,7 +133,8 @@ impl Hub {
         let mut plan = batch.plan(&self.held, &commit);
         let changes = std::mem::take(&mut plan.changes);
         tracing::debug!(target: "push", term, counter, changes = changes.len(), "commit");
-        if self.on_server(Commit { term, counter, changes }, true).await.is_none() {
+        let step = Commit { term, counter, changes };
+        if self.on_server(move |tables| tables.apply(&step)).await.is_none() {
             // Nothing of it counts as applied, so that it is sent again.
             return self.command(id, Command::Close("its commit could not be applied"));
         }
@@ -150,10 +151,12 @@ impl Hub {
     /// Compiling thousands of routes takes a while: streams are kept alive meanwhile.
     ///
     /// None: it was not applied, which is a bug.
-    async fn on_server(&self, commit: Commit, is_whole: bool) -> Option<Vec<KeyProblem>> {
+    async fn on_server(
+        &self,
+        apply: impl FnOnce(&Tables) -> Vec<KeyProblem> + Send + 'static,
+    ) -> Option<Vec<KeyProblem>> {
         let tables = self.tables.clone();
-        let work = move || if is_whole { tables.apply(&commit) } else { tables.prepare(&commit) };
-        let done = tokio::task::spawn_blocking(work).await;
+        let done = tokio::task::spawn_blocking(move || apply(&tables)).await;
         done.inspect_err(|e| tracing::error!(target: "push", "applying a commit failed: {e}")).ok()
     }
 
@@ -178,13 +181,17 @@ impl Hub {
         if !std::mem::take(&mut self.is_from_disk) {
             return;
         }
-        let Some(failed) = self.on_server(self.held.commit(), serve).await else {
+        let (commit, lacking) = (self.held.commit(), self.held.left_out.clone());
+        let apply = move |tables: &Tables| match serve {
+            true => tables.apply_lacking(&commit, lacking),
+            false => tables.prepare(&commit),
+        };
+        let Some(failed) = self.on_server(apply).await else {
             self.held = Held::default();
             return;
         };
         self.held.drop_failed(&failed);
         if serve {
-            self.tables.lack(self.held.left_out.clone());
             self.metrics.from_disk.set(1);
             self.tell_state();
         }
